@@ -1,0 +1,93 @@
+using System.Text.Json.Serialization;
+
+namespace Drover.Formats.Checkpoints;
+
+/// <summary>
+/// The manifest of a checkpoint: logical tensors (a name, a global shape) made of slices that lie in safetensors shards.
+/// A trainer writes it as <see cref="PendingFileName"/> after its shards; the checkpoint service verifies everything
+/// and writes <see cref="FileName"/> last. Only what has <see cref="FileName"/> is a checkpoint.
+/// </summary>
+public sealed record CheckpointManifest
+{
+    /// <summary>The published manifest.</summary>
+    public const string FileName = "manifest.json";
+
+    /// <summary>What a trainer writes before the service has verified it.</summary>
+    public const string PendingFileName = "manifest.pending.json";
+
+    /// <summary>Version of this layout.</summary>
+    public int Version { get; init; } = 1;
+
+    /// <summary>The run.</summary>
+    public required string Run { get; init; }
+
+    /// <summary>Optimizer steps done.</summary>
+    public required long Step { get; init; }
+
+    /// <summary>Global rows consumed: the data cursor, the same under every layout.</summary>
+    public required long RowsConsumed { get; init; }
+
+    /// <summary>Real tokens consumed.</summary>
+    public required long TokensSeen { get; init; }
+
+    /// <summary>Loss of the last step, nats per labelled token.</summary>
+    public required double Loss { get; init; }
+
+    /// <summary>The Hugging Face config.json of the model, as text.</summary>
+    public required string ModelConfig { get; init; }
+
+    /// <summary>The run spec as canonical JSON: what a resume checks itself against.</summary>
+    public required string RunSpec { get; init; }
+
+    /// <summary>Reference of the dataset and the hash of its manifest.</summary>
+    public required string Dataset { get; init; }
+
+    /// <summary>SHA-256 of the dataset's manifest.</summary>
+    public required string DatasetHash { get; init; }
+
+    /// <summary>Content hash of the tokenizer; empty when none was named.</summary>
+    public required string TokenizerHash { get; init; }
+
+    /// <summary>The shards.</summary>
+    public required IReadOnlyList<CheckpointShard> Shards { get; init; }
+
+    /// <summary>All logical tensors, ordered by kind and name.</summary>
+    public required IReadOnlyList<LogicalTensor> Tensors { get; init; }
+}
+
+/// <summary>A safetensors file that one rank wrote.</summary>
+/// <param name="File">Relative to the manifest.</param>
+/// <param name="Rank">Who wrote it.</param>
+/// <param name="Bytes">Its size.</param>
+/// <param name="Sha256">Its digest, lower-case hex.</param>
+public sealed record CheckpointShard(string File, int Rank, long Bytes, string Sha256);
+
+/// <summary>A tensor as the model knows it, whatever the layout of the ranks was.</summary>
+/// <param name="Kind">"weight" (fp32 master), "exp_avg" or "exp_avg_sq".</param>
+/// <param name="Name">Hugging Face name, e.g. "model.embed_tokens.weight".</param>
+/// <param name="DataType">Safetensors name, e.g. "F32".</param>
+/// <param name="Shape">Global shape.</param>
+/// <param name="Slices">Disjoint slices that cover it.</param>
+public sealed record LogicalTensor(string Kind, string Name, string DataType, long[] Shape, IReadOnlyList<TensorSlice> Slices)
+{
+    /// <summary>The fp32 master weight.</summary>
+    public const string Weight = "weight";
+
+    /// <summary>AdamW's first moment.</summary>
+    public const string FirstMoment = "exp_avg";
+
+    /// <summary>AdamW's second moment.</summary>
+    public const string SecondMoment = "exp_avg_sq";
+}
+
+/// <summary>A box of a logical tensor.</summary>
+/// <param name="File">The shard.</param>
+/// <param name="Key">The tensor's name in the shard; by convention "kind/name" or "kind/name@offset".</param>
+/// <param name="Offset">Where the box starts, one number a dimension.</param>
+/// <param name="Shape">Its extent.</param>
+public sealed record TensorSlice(string File, string Key, long[] Offset, long[] Shape);
+
+/// <summary>Serializes <see cref="CheckpointManifest"/>.</summary>
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true)]
+[JsonSerializable(typeof(CheckpointManifest))]
+public sealed partial class CheckpointManifestJson : JsonSerializerContext;

@@ -1,0 +1,14 @@
+namespace Drover.Formats.Datasets;
+
+/// <summary>Rows by their permanent global id, 0 to <see cref="RowCount"/> - 1.</summary>
+public interface IRowSource
+{
+    /// <summary>Number of rows.</summary>
+    long RowCount { get; }
+
+    /// <summary>Longest row allowed, in tokens.</summary>
+    int MaxLength { get; }
+
+    /// <summary>Reads one row. Safe to call from one thread at a time.</summary>
+    PackedRow Read(long rowId);
+}

@@ -1,0 +1,171 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Drover.Errors;
+
+namespace Drover.Formats.HuggingFace;
+
+/// <summary>
+/// <c>config.json</c> of a LLaMA. Keys that Drover does not know are kept in <see cref="Unknown"/> and written back, so an
+/// export loses nothing. Both the legacy pair (rope_theta, rope_scaling) and transformers 5's rope_parameters are read.
+/// </summary>
+public sealed record LlamaConfig
+{
+    /// <summary>The name of the file.</summary>
+    public const string FileName = "config.json";
+
+    /// <summary>Model class names; "LlamaForCausalLM" is required.</summary>
+    public string[] Architectures { get; init; } = ["LlamaForCausalLM"];
+
+    /// <summary>"llama".</summary>
+    public string ModelType { get; init; } = "llama";
+
+    /// <summary>Rows of the embedding matrices.</summary>
+    public required int VocabSize { get; init; }
+
+    /// <summary>Width of the residual stream.</summary>
+    public required int HiddenSize { get; init; }
+
+    /// <summary>Width of the MLP.</summary>
+    public required int IntermediateSize { get; init; }
+
+    /// <summary>Decoder layers.</summary>
+    public required int NumHiddenLayers { get; init; }
+
+    /// <summary>Query heads.</summary>
+    public required int NumAttentionHeads { get; init; }
+
+    /// <summary>Key and value heads; absent means as many as query heads.</summary>
+    public int? NumKeyValueHeads { get; init; }
+
+    /// <summary>Width of one head; absent means hidden / heads.</summary>
+    public int? HeadDim { get; init; }
+
+    /// <summary>"silu".</summary>
+    public string HiddenAct { get; init; } = "silu";
+
+    /// <summary>Longest sequence the model was made for.</summary>
+    public int MaxPositionEmbeddings { get; init; } = 2048;
+
+    /// <summary>Standard deviation of random weights.</summary>
+    public double InitializerRange { get; init; } = 0.02;
+
+    /// <summary>Epsilon of RMSNorm.</summary>
+    public double RmsNormEps { get; init; } = 1e-6;
+
+    /// <summary>Base of the rotary frequencies.</summary>
+    public double RopeTheta { get; init; } = 10000;
+
+    /// <summary>Rotary scaling as written; null for none.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
+    public JsonElement? RopeScaling { get; init; }
+
+    /// <summary>Whether the head uses the embedding matrix.</summary>
+    public bool TieWordEmbeddings { get; init; }
+
+    /// <summary>Biases on q, k, v and o.</summary>
+    public bool AttentionBias { get; init; }
+
+    /// <summary>Biases in the MLP.</summary>
+    public bool MlpBias { get; init; }
+
+    /// <summary>Dropout of attention weights; LLaMA has none.</summary>
+    public double AttentionDropout { get; init; }
+
+    /// <summary>Id of beginning-of-sequence.</summary>
+    public int? BosTokenId { get; init; }
+
+    /// <summary>Id of end-of-sequence; a number or a list.</summary>
+    public JsonElement? EosTokenId { get; init; }
+
+    /// <summary>Id of padding.</summary>
+    public int? PadTokenId { get; init; }
+
+    /// <summary>Whether generation keeps keys and values.</summary>
+    public bool UseCache { get; init; } = true;
+
+    /// <summary>Type the weights are stored in: "bfloat16", "float16", "float32" (transformers 4's key).</summary>
+    public string? TorchDtype { get; init; }
+
+    /// <summary>The same under transformers 5's key.</summary>
+    public string? Dtype { get; init; }
+
+    /// <summary>Keys that Drover has no use for.</summary>
+    [JsonExtensionData]
+    public Dictionary<string, JsonElement>? Unknown { get; init; }
+
+    /// <summary>Key and value heads.</summary>
+    [JsonIgnore]
+    public int KeyValueHeads => NumKeyValueHeads ?? NumAttentionHeads;
+
+    /// <summary>Width of one head.</summary>
+    [JsonIgnore]
+    public int HeadSize => HeadDim ?? HiddenSize / NumAttentionHeads;
+
+    /// <summary>Reads and checks a config.</summary>
+    /// <param name="json">The file's text.</param>
+    /// <param name="file">For messages.</param>
+    /// <exception cref="DroverException">InvalidArgument, naming every field that is wrong.</exception>
+    public static LlamaConfig Parse(string json, string file)
+    {
+        LlamaConfig config;
+        try
+        {
+            config = JsonSerializer.Deserialize(json, LlamaConfigJson.Default.LlamaConfig)
+                ?? throw new JsonException("it is null");
+        }
+        catch (JsonException e)
+        {
+            throw new DroverException(FailureCode.InvalidArgument, "INVALID_MODEL_CONFIG", $"'{file}' is not the config.json of a LLaMA: {e.Message}", e);
+        }
+
+        config = config.WithRopeParameters();
+        List<string> problems = config.Problems();
+        if (problems.Count > 0)
+            throw new DroverException(FailureCode.InvalidArgument, "UNSUPPORTED_MODEL_CONFIG", $"'{file}': {string.Join("; ", problems)}.");
+        return config;
+    }
+
+    /// <summary>The file's text.</summary>
+    public string ToJson() => JsonSerializer.Serialize(this, LlamaConfigJson.Default.LlamaConfig) + "\n";
+
+    private LlamaConfig WithRopeParameters()
+    {
+        if (Unknown is null || !Unknown.Remove("rope_parameters", out JsonElement rope) || rope.ValueKind != JsonValueKind.Object)
+            return this;
+        double theta = rope.TryGetProperty("rope_theta", out JsonElement t) ? t.GetDouble() : RopeTheta;
+        bool scaled = rope.TryGetProperty("rope_type", out JsonElement type) && type.GetString() != "default";
+        return this with { RopeTheta = theta, RopeScaling = scaled ? rope : RopeScaling };
+    }
+
+    private List<string> Problems()
+    {
+        var problems = new List<string>();
+        void Require(bool good, string what)
+        {
+            if (!good)
+                problems.Add(what);
+        }
+
+        Require(ModelType == "llama", $"model_type is '{ModelType}', and only 'llama' is supported");
+        Require(Architectures.Contains("LlamaForCausalLM"), $"architectures is [{string.Join(", ", Architectures)}], and only LlamaForCausalLM is supported");
+        Require(HiddenAct == "silu", $"hidden_act is '{HiddenAct}', and only 'silu' is supported");
+        Require(VocabSize > 0, $"vocab_size is {VocabSize}");
+        Require(HiddenSize > 0, $"hidden_size is {HiddenSize}");
+        Require(IntermediateSize > 0, $"intermediate_size is {IntermediateSize}");
+        Require(NumHiddenLayers > 0, $"num_hidden_layers is {NumHiddenLayers}");
+        Require(NumAttentionHeads > 0, $"num_attention_heads is {NumAttentionHeads}");
+        if (NumAttentionHeads > 0)
+        {
+            Require(KeyValueHeads > 0 && NumAttentionHeads % KeyValueHeads == 0, $"num_attention_heads ({NumAttentionHeads}) is not a multiple of num_key_value_heads ({KeyValueHeads})");
+            Require(HeadDim is not null || HiddenSize % NumAttentionHeads == 0, $"hidden_size ({HiddenSize}) is not a multiple of num_attention_heads ({NumAttentionHeads}), and there is no head_dim");
+            Require(HeadSize % 2 == 0, $"head_dim ({HeadSize}) is odd");
+        }
+
+        return problems;
+    }
+}
+
+/// <summary>Serializes <see cref="LlamaConfig"/>.</summary>
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+[JsonSerializable(typeof(LlamaConfig))]
+public sealed partial class LlamaConfigJson : JsonSerializerContext;
