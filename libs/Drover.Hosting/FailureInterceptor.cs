@@ -1,0 +1,91 @@
+using Drover.Errors;
+using Google.Protobuf.WellKnownTypes;
+using Google.Rpc;
+using Grpc.Core;
+using Grpc.Core.Interceptors;
+using Microsoft.Extensions.Logging;
+using Status = Google.Rpc.Status;
+
+namespace Drover.Hosting;
+
+/// <summary>
+/// Turns failures into gRPC statuses: a <see cref="DroverException"/> with its code, message and reason (google.rpc.ErrorInfo);
+/// anything else is a fault of ours, logged whole and told as one line without a stack trace.
+/// </summary>
+public sealed partial class FailureInterceptor(ILogger<FailureInterceptor> logger) : Interceptor
+{
+    /// <summary>Domain of google.rpc.ErrorInfo in all of Drover's statuses.</summary>
+    public const string Domain = "drover";
+
+    /// <inheritdoc />
+    public override async Task<TResponse> UnaryServerHandler<TRequest, TResponse>(TRequest request, ServerCallContext context, UnaryServerMethod<TRequest, TResponse> continuation)
+    {
+        try
+        {
+            return await continuation(request, context).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is not RpcException)
+        {
+            throw Translate(e, context);
+        }
+    }
+
+    /// <inheritdoc />
+    public override async Task<TResponse> ClientStreamingServerHandler<TRequest, TResponse>(IAsyncStreamReader<TRequest> requestStream, ServerCallContext context, ClientStreamingServerMethod<TRequest, TResponse> continuation)
+    {
+        try
+        {
+            return await continuation(requestStream, context).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is not RpcException)
+        {
+            throw Translate(e, context);
+        }
+    }
+
+    /// <inheritdoc />
+    public override async Task ServerStreamingServerHandler<TRequest, TResponse>(TRequest request, IServerStreamWriter<TResponse> responseStream, ServerCallContext context, ServerStreamingServerMethod<TRequest, TResponse> continuation)
+    {
+        try
+        {
+            await continuation(request, responseStream, context).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is not RpcException)
+        {
+            throw Translate(e, context);
+        }
+    }
+
+    /// <inheritdoc />
+    public override async Task DuplexStreamingServerHandler<TRequest, TResponse>(IAsyncStreamReader<TRequest> requestStream, IServerStreamWriter<TResponse> responseStream, ServerCallContext context, DuplexStreamingServerMethod<TRequest, TResponse> continuation)
+    {
+        try
+        {
+            await continuation(requestStream, responseStream, context).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is not RpcException)
+        {
+            throw Translate(e, context);
+        }
+    }
+
+    private RpcException Translate(Exception e, ServerCallContext context)
+    {
+        switch (e)
+        {
+            case DroverException failure:
+                return RichStatus((int)failure.Code, failure.Message, failure.Reason);
+            case OperationCanceledException when context.CancellationToken.IsCancellationRequested:
+                return new RpcException(new Grpc.Core.Status(StatusCode.Cancelled, "The caller gave up."));
+            default:
+                LogFault(context.Method, e);
+                return RichStatus((int)FailureCode.Internal, $"{context.Method} failed inside Drover: {e.GetType().Name}. The service's log has the details.", "INTERNAL");
+        }
+    }
+
+    private static RpcException RichStatus(int code, string message, string reason) =>
+        new Status { Code = code, Message = message, Details = { Any.Pack(new ErrorInfo { Domain = Domain, Reason = reason }) } }.ToRpcException();
+
+    [LoggerMessage(1, LogLevel.Error, "{Method} failed inside Drover")]
+    private partial void LogFault(string method, Exception exception);
+}
