@@ -88,6 +88,7 @@ public sealed record LogicalTensor(string Kind, string Name, string DataType, lo
 public sealed record TensorSlice(string File, string Key, long[] Offset, long[] Shape);
 
 /// <summary>Serializes <see cref="CheckpointManifest"/>.</summary>
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true)]
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true, NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals)]
 [JsonSerializable(typeof(CheckpointManifest))]
+[JsonSerializable(typeof(WrittenShard))]
 public sealed partial class CheckpointManifestJson : JsonSerializerContext;

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Drover.Errors;
@@ -6,18 +7,22 @@ namespace Drover.Formats.HuggingFace;
 
 /// <summary>
 /// <c>config.json</c> of a LLaMA. Keys that Drover does not know are kept in <see cref="Unknown"/> and written back, so an
-/// export loses nothing. Both the legacy pair (rope_theta, rope_scaling) and transformers 5's rope_parameters are read.
+/// export loses nothing. Both the legacy pair (rope_theta, rope_scaling) and transformers 5's rope_parameters are read
+/// and written, and so are both names of the data type: transformers 4 knows the first of each only.
 /// </summary>
+/// <remarks>Optional properties have setters: generated JSON code resets init-only ones that a file does not name to zero.</remarks>
 public sealed record LlamaConfig
 {
     /// <summary>The name of the file.</summary>
     public const string FileName = "config.json";
 
+    private const string RopeParameters = "rope_parameters";
+
     /// <summary>Model class names; "LlamaForCausalLM" is required.</summary>
-    public string[] Architectures { get; init; } = ["LlamaForCausalLM"];
+    public string[] Architectures { get; set; } = ["LlamaForCausalLM"];
 
     /// <summary>"llama".</summary>
-    public string ModelType { get; init; } = "llama";
+    public string ModelType { get; set; } = "llama";
 
     /// <summary>Rows of the embedding matrices.</summary>
     public required int VocabSize { get; init; }
@@ -35,63 +40,63 @@ public sealed record LlamaConfig
     public required int NumAttentionHeads { get; init; }
 
     /// <summary>Key and value heads; absent means as many as query heads.</summary>
-    public int? NumKeyValueHeads { get; init; }
+    public int? NumKeyValueHeads { get; set; }
 
     /// <summary>Width of one head; absent means hidden / heads.</summary>
-    public int? HeadDim { get; init; }
+    public int? HeadDim { get; set; }
 
     /// <summary>"silu".</summary>
-    public string HiddenAct { get; init; } = "silu";
+    public string HiddenAct { get; set; } = "silu";
 
     /// <summary>Longest sequence the model was made for.</summary>
-    public int MaxPositionEmbeddings { get; init; } = 2048;
+    public int MaxPositionEmbeddings { get; set; } = 2048;
 
     /// <summary>Standard deviation of random weights.</summary>
-    public double InitializerRange { get; init; } = 0.02;
+    public double InitializerRange { get; set; } = 0.02;
 
     /// <summary>Epsilon of RMSNorm.</summary>
-    public double RmsNormEps { get; init; } = 1e-6;
+    public double RmsNormEps { get; set; } = 1e-6;
 
     /// <summary>Base of the rotary frequencies.</summary>
-    public double RopeTheta { get; init; } = 10000;
+    public double RopeTheta { get; set; } = 10000;
 
     /// <summary>Rotary scaling as written; null for none.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
-    public JsonElement? RopeScaling { get; init; }
+    public JsonElement? RopeScaling { get; set; }
 
     /// <summary>Whether the head uses the embedding matrix.</summary>
-    public bool TieWordEmbeddings { get; init; }
+    public bool TieWordEmbeddings { get; set; }
 
     /// <summary>Biases on q, k, v and o.</summary>
-    public bool AttentionBias { get; init; }
+    public bool AttentionBias { get; set; }
 
     /// <summary>Biases in the MLP.</summary>
-    public bool MlpBias { get; init; }
+    public bool MlpBias { get; set; }
 
     /// <summary>Dropout of attention weights; LLaMA has none.</summary>
-    public double AttentionDropout { get; init; }
+    public double AttentionDropout { get; set; }
 
     /// <summary>Id of beginning-of-sequence.</summary>
-    public int? BosTokenId { get; init; }
+    public int? BosTokenId { get; set; }
 
     /// <summary>Id of end-of-sequence; a number or a list.</summary>
-    public JsonElement? EosTokenId { get; init; }
+    public JsonElement? EosTokenId { get; set; }
 
     /// <summary>Id of padding.</summary>
-    public int? PadTokenId { get; init; }
+    public int? PadTokenId { get; set; }
 
     /// <summary>Whether generation keeps keys and values.</summary>
-    public bool UseCache { get; init; } = true;
+    public bool UseCache { get; set; } = true;
 
     /// <summary>Type the weights are stored in: "bfloat16", "float16", "float32" (transformers 4's key).</summary>
-    public string? TorchDtype { get; init; }
+    public string? TorchDtype { get; set; }
 
     /// <summary>The same under transformers 5's key.</summary>
-    public string? Dtype { get; init; }
+    public string? Dtype { get; set; }
 
     /// <summary>Keys that Drover has no use for.</summary>
     [JsonExtensionData]
-    public Dictionary<string, JsonElement>? Unknown { get; init; }
+    public Dictionary<string, JsonElement>? Unknown { get; set; }
 
     /// <summary>Key and value heads.</summary>
     [JsonIgnore]
@@ -112,13 +117,13 @@ public sealed record LlamaConfig
         {
             config = JsonSerializer.Deserialize(json, LlamaConfigJson.Default.LlamaConfig)
                 ?? throw new JsonException("it is null");
+            config = config.WithRopeParameters();
         }
-        catch (JsonException e)
+        catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException)
         {
             throw new DroverException(FailureCode.InvalidArgument, "INVALID_MODEL_CONFIG", $"'{file}' is not the config.json of a LLaMA: {e.Message}", e);
         }
 
-        config = config.WithRopeParameters();
         List<string> problems = config.Problems();
         if (problems.Count > 0)
             throw new DroverException(FailureCode.InvalidArgument, "UNSUPPORTED_MODEL_CONFIG", $"'{file}': {string.Join("; ", problems)}.");
@@ -126,15 +131,59 @@ public sealed record LlamaConfig
     }
 
     /// <summary>The file's text.</summary>
-    public string ToJson() => JsonSerializer.Serialize(this, LlamaConfigJson.Default.LlamaConfig) + "\n";
+    public string ToJson()
+    {
+        var extra = new Dictionary<string, JsonElement>(Unknown ?? [], StringComparer.Ordinal) { [RopeParameters] = RopeParametersOf(RopeTheta, RopeScaling) };
+        LlamaConfig both = this with { TorchDtype = TorchDtype ?? Dtype, Dtype = Dtype ?? TorchDtype, Unknown = extra };
+        return JsonSerializer.Serialize(both, LlamaConfigJson.Default.LlamaConfig) + "\n";
+    }
 
     private LlamaConfig WithRopeParameters()
     {
-        if (Unknown is null || !Unknown.Remove("rope_parameters", out JsonElement rope) || rope.ValueKind != JsonValueKind.Object)
+        if (Unknown is null || !Unknown.TryGetValue(RopeParameters, out JsonElement rope) || rope.ValueKind != JsonValueKind.Object)
             return this;
+        var others = new Dictionary<string, JsonElement>(Unknown, StringComparer.Ordinal);
+        others.Remove(RopeParameters);
         double theta = rope.TryGetProperty("rope_theta", out JsonElement t) ? t.GetDouble() : RopeTheta;
         bool scaled = rope.TryGetProperty("rope_type", out JsonElement type) && type.GetString() != "default";
-        return this with { RopeTheta = theta, RopeScaling = scaled ? rope : RopeScaling };
+        return this with { RopeTheta = theta, RopeScaling = scaled ? Rewrite(rope, null) : RopeScaling, Unknown = others };
+    }
+
+    /// <summary>The legacy pair as transformers 5 writes it: one object with theta, type and the scaling's own numbers.</summary>
+    private static JsonElement RopeParametersOf(double theta, JsonElement? scaling) =>
+        Rewrite(scaling is { ValueKind: JsonValueKind.Object } given ? given : null, theta);
+
+    /// <summary>A scaling with rope_type for the older "type", and with theta or without it.</summary>
+    private static JsonElement Rewrite(JsonElement? scaling, double? theta)
+    {
+        var buffer = new ArrayBufferWriter<byte>();
+        using (var json = new Utf8JsonWriter(buffer))
+        {
+            json.WriteStartObject();
+            bool typed = false;
+            foreach (JsonProperty property in scaling?.EnumerateObject() ?? default)
+            {
+                if (property.Name is "type" or "rope_type")
+                {
+                    if (!typed)
+                        json.WriteString("rope_type", property.Value.GetString());
+                    typed = true;
+                }
+                else if (property.Name != "rope_theta")
+                {
+                    property.WriteTo(json);
+                }
+            }
+
+            if (!typed)
+                json.WriteString("rope_type", "default");
+            if (theta is { } value)
+                json.WriteNumber("rope_theta", value);
+            json.WriteEndObject();
+        }
+
+        using var document = JsonDocument.Parse(buffer.WrittenMemory);
+        return document.RootElement.Clone();
     }
 
     private List<string> Problems()
@@ -147,7 +196,7 @@ public sealed record LlamaConfig
         }
 
         Require(ModelType == "llama", $"model_type is '{ModelType}', and only 'llama' is supported");
-        Require(Architectures.Contains("LlamaForCausalLM"), $"architectures is [{string.Join(", ", Architectures)}], and only LlamaForCausalLM is supported");
+        Require(Architectures?.Contains("LlamaForCausalLM") == true, $"architectures is [{string.Join(", ", Architectures ?? [])}], and only LlamaForCausalLM is supported");
         Require(HiddenAct == "silu", $"hidden_act is '{HiddenAct}', and only 'silu' is supported");
         Require(VocabSize > 0, $"vocab_size is {VocabSize}");
         Require(HiddenSize > 0, $"hidden_size is {HiddenSize}");
@@ -158,7 +207,7 @@ public sealed record LlamaConfig
         {
             Require(KeyValueHeads > 0 && NumAttentionHeads % KeyValueHeads == 0, $"num_attention_heads ({NumAttentionHeads}) is not a multiple of num_key_value_heads ({KeyValueHeads})");
             Require(HeadDim is not null || HiddenSize % NumAttentionHeads == 0, $"hidden_size ({HiddenSize}) is not a multiple of num_attention_heads ({NumAttentionHeads}), and there is no head_dim");
-            Require(HeadSize % 2 == 0, $"head_dim ({HeadSize}) is odd");
+            Require(HeadSize > 0 && HeadSize % 2 == 0, $"head_dim ({HeadSize}) is not a positive even number");
         }
 
         return problems;
