@@ -1,0 +1,42 @@
+namespace Drover.Tokenization;
+
+/// <summary>A loaded tokenizer. Immutable and safe to use from many threads.</summary>
+public interface ITextTokenizer
+{
+    /// <summary>How text is cut.</summary>
+    TokenizerFamily Family { get; }
+
+    /// <summary>Number of ids, added tokens included: one more than the largest id.</summary>
+    int VocabularySize { get; }
+
+    /// <summary>Id of the token that begins a document, -1 when there is none.</summary>
+    int BosId { get; }
+
+    /// <summary>Id of the token that ends a document, -1 when there is none.</summary>
+    int EosId { get; }
+
+    /// <summary>Id of the padding token, -1 when there is none.</summary>
+    int PadId { get; }
+
+    /// <summary>Id of the unknown token, -1 when there is none.</summary>
+    int UnkId { get; }
+
+    /// <summary>SHA-256 over ids, pieces, kinds and merge order, lower-case hex.</summary>
+    string ContentHash { get; }
+
+    /// <summary>Ids of a text as SentencePiece or tiktoken gives them: no BOS, no EOS, and never a control token for text that looks like one.</summary>
+    int[] Encode(string text);
+
+    /// <summary>Text of ids. Bytes that are not UTF-8 become U+FFFD.</summary>
+    /// <param name="ids">Ids of this vocabulary.</param>
+    /// <param name="skipSpecialTokens">Leave special tokens out instead of writing their names.</param>
+    /// <exception cref="Drover.Errors.DroverException">InvalidArgument for an id outside the vocabulary.</exception>
+    string Decode(IReadOnlyList<int> ids, bool skipSpecialTokens);
+
+    /// <summary>The piece as the vocabulary file writes it.</summary>
+    /// <exception cref="Drover.Errors.DroverException">InvalidArgument for an id outside the vocabulary.</exception>
+    string PieceOf(int id);
+
+    /// <summary>Whether an id is a control or unknown token.</summary>
+    bool IsSpecial(int id);
+}
