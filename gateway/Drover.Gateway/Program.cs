@@ -1,1 +1,4 @@
-return;
+using Drover.Gateway;
+using Drover.Hosting;
+
+return await ServiceRunner.RunAsync(args, GatewayModule.Build);

@@ -1,0 +1,50 @@
+using Drover.Discovery;
+using Drover.Protocol.Checkpoint.V1;
+using Grpc.Core;
+
+namespace Drover.Gateway.Forwarding;
+
+/// <summary>Every RPC of the checkpoint service, passed on to it.</summary>
+internal sealed class CheckpointForwarder(CheckpointService.CheckpointServiceClient client) : CheckpointService.CheckpointServiceBase
+{
+    private const string Service = ServiceNames.Checkpoint;
+
+    public override Task<PublishCheckpointResponse> PublishCheckpoint(PublishCheckpointRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<PublishCheckpointRequest, PublishCheckpointResponse>(Service, client.PublishCheckpointAsync, request, context);
+
+    public override Task<GetLatestCheckpointResponse> GetLatestCheckpoint(GetLatestCheckpointRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<GetLatestCheckpointRequest, GetLatestCheckpointResponse>(Service, client.GetLatestCheckpointAsync, request, context);
+
+    public override Task<GetCheckpointResponse> GetCheckpoint(GetCheckpointRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<GetCheckpointRequest, GetCheckpointResponse>(Service, client.GetCheckpointAsync, request, context);
+
+    public override Task<ListCheckpointsResponse> ListCheckpoints(ListCheckpointsRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<ListCheckpointsRequest, ListCheckpointsResponse>(Service, client.ListCheckpointsAsync, request, context);
+
+    public override Task<VerifyCheckpointResponse> VerifyCheckpoint(VerifyCheckpointRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<VerifyCheckpointRequest, VerifyCheckpointResponse>(Service, client.VerifyCheckpointAsync, request, context);
+
+    public override Task<CreateExportResponse> CreateExport(CreateExportRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<CreateExportRequest, CreateExportResponse>(Service, client.CreateExportAsync, request, context);
+
+    public override Task<GetExportResponse> GetExport(GetExportRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<GetExportRequest, GetExportResponse>(Service, client.GetExportAsync, request, context);
+
+    public override Task<ListExportsResponse> ListExports(ListExportsRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<ListExportsRequest, ListExportsResponse>(Service, client.ListExportsAsync, request, context);
+
+    public override Task<CancelExportResponse> CancelExport(CancelExportRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<CancelExportRequest, CancelExportResponse>(Service, client.CancelExportAsync, request, context);
+
+    public override Task WatchExport(WatchExportRequest request, IServerStreamWriter<WatchExportResponse> responseStream, ServerCallContext context) =>
+        Forward.StreamAsync<WatchExportRequest, WatchExportResponse>(Service, client.WatchExport, request, responseStream, context);
+
+    public override Task<ListModelsResponse> ListModels(ListModelsRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<ListModelsRequest, ListModelsResponse>(Service, client.ListModelsAsync, request, context);
+
+    public override Task<GetModelResponse> GetModel(GetModelRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<GetModelRequest, GetModelResponse>(Service, client.GetModelAsync, request, context);
+
+    public override Task PullModel(PullModelRequest request, IServerStreamWriter<PullModelResponse> responseStream, ServerCallContext context) =>
+        Forward.StreamAsync<PullModelRequest, PullModelResponse>(Service, client.PullModel, request, responseStream, context);
+}

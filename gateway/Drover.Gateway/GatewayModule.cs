@@ -1,0 +1,69 @@
+using Drover.Discovery;
+using Drover.Gateway.Forwarding;
+using Drover.Gateway.Inputs;
+using Drover.Gateway.Pipelines;
+using Drover.Gateway.Status;
+using Drover.Hosting;
+using Drover.Jobs;
+using Drover.Protocol.Checkpoint.V1;
+using Drover.Protocol.DataPrep.V1;
+using Drover.Protocol.Tokenizer.V1;
+using Drover.Protocol.Trainer.V1;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.Options;
+
+namespace Drover.Gateway;
+
+/// <summary>The gateway: one API over the services, pipelines, uploads.</summary>
+public static class GatewayModule
+{
+    /// <summary>Builds the gateway's host.</summary>
+    /// <param name="args">Command-line arguments, see <see cref="DroverHost"/>.</param>
+    public static WebApplication Build(string[] args)
+    {
+        WebApplicationBuilder builder = DroverHost.CreateBuilder(ServiceNames.Gateway, args);
+        // A pipeline only waits for others: many may run at a time.
+        if (string.IsNullOrEmpty(builder.Configuration["Jobs:Slots"]))
+            builder.Configuration["Jobs:Slots"] = "64";
+        AddOptions(builder);
+        builder.Services.AddGrpc().AddJsonTranscoding();
+        builder.Services.AddJobs(builder.Configuration);
+        AddClients(builder.Services);
+        builder.Services.AddPipelines();
+        builder.Services.AddSingleton<InputStore>();
+        builder.Services.AddSingleton<ServiceHealth>();
+
+        WebApplication app = builder.Build();
+        app.MapGrpcService<GatewayEndpoint>();
+        app.MapGrpcService<TokenizerForwarder>();
+        app.MapGrpcService<DataPrepForwarder>();
+        app.MapGrpcService<TrainerForwarder>();
+        app.MapGrpcService<CheckpointForwarder>();
+        return app.MapDroverDefaults();
+    }
+
+    private static void AddOptions(WebApplicationBuilder builder)
+    {
+        builder.Services.AddOptions<GatewayOptions>()
+            .Bind(builder.Configuration.GetSection("Gateway"))
+            .Validate(o => o.HttpAddress.Length == 0 || IsHttp(o.HttpAddress), "Gateway:HttpAddress must be empty or an address such as http://127.0.0.1:7580.")
+            .Validate(o => o.RetryDelay > TimeSpan.Zero && o.RetryDelayMax >= o.RetryDelay, "Gateway:RetryDelay must be above zero and at most Gateway:RetryDelayMax.")
+            .ValidateOnStart();
+        builder.Services.AddSingleton(p => p.GetRequiredService<IOptions<GatewayOptions>>().Value);
+        builder.WebHost.ConfigureKestrel(kestrel =>
+        {
+            string address = kestrel.ApplicationServices.GetRequiredService<GatewayOptions>().HttpAddress;
+            if (address.Length > 0)
+                DroverHost.Listen(kestrel, new Uri(address), HttpProtocols.Http1);
+        });
+    }
+
+    private static void AddClients(IServiceCollection services) => services
+        .AddDroverClient<TokenizerService.TokenizerServiceClient>(ServiceNames.Tokenizer)
+        .AddDroverClient<DataPrepService.DataPrepServiceClient>(ServiceNames.DataPrep)
+        .AddDroverClient<TrainerService.TrainerServiceClient>(ServiceNames.Trainer)
+        .AddDroverClient<CheckpointService.CheckpointServiceClient>(ServiceNames.Checkpoint);
+
+    private static bool IsHttp(string text) =>
+        Uri.TryCreate(text, UriKind.Absolute, out Uri? address) && address.Scheme is "http";
+}

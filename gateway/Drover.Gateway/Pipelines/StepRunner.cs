@@ -1,0 +1,100 @@
+using Drover.Errors;
+using Drover.Gateway.Pipelines.Steps;
+using Drover.Jobs;
+using Drover.Protocol.Common.V1;
+using Drover.Protocol.Gateway.V1;
+using Google.Protobuf;
+
+namespace Drover.Gateway.Pipelines;
+
+/// <summary>
+/// Does one step: makes its job (once, whatever happens: the request id is the pipeline's job and the step's name), copies
+/// its events into the pipeline's row from where the row ends, and keeps its outputs. Begun again after a crash, it goes on.
+/// </summary>
+internal sealed class StepRunner(PipelineStore store, ServiceRetry retry, IEnumerable<IStepWork> works, IHostApplicationLifetime lifetime)
+{
+    private readonly Dictionary<PipelineStep.WorkOneofCase, IStepWork> _works = works.ToDictionary(work => work.Kind);
+
+    /// <summary>Does a step that is not finished.</summary>
+    /// <param name="pipeline">Told of waits.</param>
+    /// <param name="step">The step.</param>
+    /// <param name="spec">Its spec, references resolved.</param>
+    /// <param name="cancellation">Leaves the step's job alone: whether it is to be cancelled too is the caller's to know.</param>
+    /// <exception cref="DroverException">The step's failure, naming step and job.</exception>
+    public async Task<StepStatus> RunAsync(JobContext pipeline, PipelineStep step, IMessage spec, CancellationToken cancellation)
+    {
+        IStepWork work = _works[step.WorkCase];
+        StepStatus status = store.FindStep(pipeline.Name, step.Name) ?? new StepStatus { Name = step.Name, State = JobState.Queued };
+        void Waiting(string message) => pipeline.Log(LogLine.Types.Severity.Warning, message);
+        if (status.Job.Length == 0)
+        {
+            try
+            {
+                // Not the pipeline's token: a cancel during the call must not leave a job that nobody knows of.
+                await retry.RunAsync(work.Service, Waiting, async _ => status.Job = (await work.CreateAsync($"{pipeline.Name}/{step.Name}", spec, lifetime.ApplicationStopping).ConfigureAwait(false)).Name, cancellation).ConfigureAwait(false);
+            }
+            catch (DroverException e)
+            {
+                status.State = JobState.Failed;
+                store.SaveStep(pipeline.Name, status);
+                throw new DroverException(e.Code, e.Reason, $"Step '{step.Name}' could not be started: {e.Message}", e);
+            }
+
+            store.SaveStep(pipeline.Name, status);
+        }
+
+        Job job = await FollowAsync(pipeline.Name, status, work, Waiting, cancellation).ConfigureAwait(false);
+        return job.State switch
+        {
+            JobState.Succeeded => status,
+            JobState.Cancelled => throw new DroverException(FailureCode.Aborted, "STEP_CANCELLED", $"Step '{step.Name}' ({status.Job} of the {work.Service} service) was cancelled."),
+            _ => throw new DroverException((FailureCode)job.Failure.Code, job.Failure.Reason, $"Step '{step.Name}' ({status.Job} of the {work.Service} service) failed: {job.Failure.Message}"),
+        };
+    }
+
+    /// <summary>Cancels the job of a step, if it has one that runs, and waits for its end.</summary>
+    public async Task CancelAsync(string pipeline, PipelineStep step, CancellationToken cancellation)
+    {
+        StepStatus? status = store.FindStep(pipeline, step.Name);
+        if (status is null || status.Job.Length == 0 || JobStates.IsTerminal(status.State))
+            return;
+        IStepWork work = _works[step.WorkCase];
+        await retry.RunAsync(work.Service, _ => { }, _ => work.CancelAsync(status.Job, cancellation), cancellation).ConfigureAwait(false);
+        await FollowAsync(pipeline, status, work, _ => { }, cancellation).ConfigureAwait(false);
+    }
+
+    private async Task<Job> FollowAsync(string pipeline, StepStatus status, IStepWork work, Action<string> waiting, CancellationToken cancellation)
+    {
+        StepOutcome? outcome = null;
+        await retry.RunAsync(
+            work.Service,
+            waiting,
+            async answered =>
+            {
+                do
+                {
+                    await foreach (JobEvent update in work.WatchAsync(status.Job, store.LastStepRevision(pipeline, status.Name), cancellation).ConfigureAwait(false))
+                    {
+                        answered();
+                        store.Append(pipeline, status.Name, update);
+                        if (update.EventCase == JobEvent.EventOneofCase.StateChanged && !JobStates.IsTerminal(update.StateChanged))
+                            Save(pipeline, status, update.StateChanged);
+                    }
+
+                    outcome = await work.GetAsync(status.Job, cancellation).ConfigureAwait(false);
+                }
+                while (!JobStates.IsTerminal(outcome.Job.State));
+            },
+            cancellation).ConfigureAwait(false);
+        status.Outputs.Clear();
+        status.Outputs.Add(outcome!.Outputs.ToDictionary());
+        Save(pipeline, status, outcome.Job.State);
+        return outcome.Job;
+    }
+
+    private void Save(string pipeline, StepStatus status, JobState state)
+    {
+        status.State = state;
+        store.SaveStep(pipeline, status);
+    }
+}
