@@ -115,7 +115,8 @@ public static class DroverHost
         ObjectStoreOptions options = builder.Configuration.GetSection("ObjectStore").Get<ObjectStoreOptions>() ?? new ObjectStoreOptions();
         if (options.Folder.Length == 0 && options.S3Endpoint.Length == 0)
             options = options with { Folder = DataFolder(builder.Configuration, "objects") };
+        ObjectStores.Check(options);
         builder.Services.AddSingleton(options);
-        builder.Services.TryAddSingleton<IObjectStore>(p => new FolderObjectStore(p.GetRequiredService<ObjectStoreOptions>().Folder));
+        builder.Services.TryAddSingleton(p => ObjectStores.Open(p.GetRequiredService<ObjectStoreOptions>()));
     }
 }

@@ -11,13 +11,22 @@ public sealed class FolderObjectStore : IObjectStore
 {
     private const string TemporaryFolder = ".incoming";
     private const int BufferBytes = 1 << 20;
+    private static readonly TimeSpan LeftoverAge = TimeSpan.FromDays(1);
     private readonly string _root;
+    private readonly TimeProvider _time;
 
-    /// <summary>Uses <paramref name="root"/>, made when it is not there.</summary>
-    public FolderObjectStore(string root)
+    /// <summary>Uses <paramref name="root"/>, made when it is not there; removes what puts that crashed left a day ago.</summary>
+    public FolderObjectStore(string root, TimeProvider? time = null)
     {
         _root = Path.GetFullPath(root);
-        Directory.CreateDirectory(Path.Combine(_root, TemporaryFolder));
+        _time = time ?? TimeProvider.System;
+        DirectoryInfo incoming = Directory.CreateDirectory(Path.Combine(_root, TemporaryFolder));
+        DateTime old = _time.GetUtcNow().UtcDateTime - LeftoverAge;
+        foreach (FileInfo leftover in incoming.EnumerateFiles())
+        {
+            if (leftover.LastWriteTimeUtc < old)
+                leftover.Delete();
+        }
     }
 
     /// <inheritdoc />
@@ -36,12 +45,12 @@ public sealed class FolderObjectStore : IObjectStore
         {
             file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, 1, FileOptions.Asynchronous);
         }
-        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException || (e is UnauthorizedAccessException && Directory.Exists(path)))
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException || e is IOException or UnauthorizedAccessException && (Directory.Exists(path) || HasFileAbove(path)))
         {
             throw ObjectStoreReading.Missing(key);
         }
 
-        if (offset < 0 || offset > file.Length || length < 0 || offset + (length ?? 0) > file.Length)
+        if (offset < 0 || offset > file.Length || length < 0 || length > file.Length - offset)
         {
             long size = file.Length;
             file.Dispose();
@@ -66,13 +75,18 @@ public sealed class FolderObjectStore : IObjectStore
                 file.Flush(flushToDisk: true);
             }
 
-            Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+            // The kernel's own time stamps are milliseconds apart: two quick puts of one size would have one tag.
+            File.SetLastWriteTimeUtc(temporary, _time.GetUtcNow().UtcDateTime);
             Publish(key, temporary, path, condition);
             return Describe(key, new FileInfo(path))!;
         }
         catch (IOException e) when (e.HResult == DiskFull)
         {
             throw new DroverException(FailureCode.ResourceExhausted, "DISK_FULL", $"The disk of the object store is full: '{key}' was not stored. Free space and try again.", e);
+        }
+        catch (UnauthorizedAccessException e)
+        {
+            throw new DroverException(FailureCode.PermissionDenied, "OBJECT_STORE_DENIED", $"The object store's folder '{_root}' may not be written: '{key}' was not stored.", e);
         }
         finally
         {
@@ -84,6 +98,7 @@ public sealed class FolderObjectStore : IObjectStore
     public async IAsyncEnumerable<ObjectInfo> ListAsync(string prefix, [EnumeratorCancellation] CancellationToken cancellation)
     {
         await Task.CompletedTask.ConfigureAwait(false);
+        ObjectKey.CheckPrefix(prefix);
         int slash = prefix.LastIndexOf('/');
         string folder = slash < 0 ? _root : PathOf(prefix[..slash]);
         if (!Directory.Exists(folder))
@@ -118,16 +133,37 @@ public sealed class FolderObjectStore : IObjectStore
     {
         try
         {
+            Directory.CreateDirectory(Path.GetDirectoryName(path)!);
             File.Move(temporary, path, overwrite: condition == PutCondition.None);
         }
         catch (IOException e) when (condition == PutCondition.IfAbsent && File.Exists(path))
         {
             throw new DroverException(FailureCode.AlreadyExists, "OBJECT_EXISTS", $"There is an object '{key}' already.", e);
         }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException && (Directory.Exists(path) || HasFileAbove(path)))
+        {
+            throw new DroverException(FailureCode.FailedPrecondition, "KEY_IS_FOLDER", $"'{key}' cannot be stored: in a folder on disk, an object and a folder cannot have one name.", e);
+        }
+    }
+
+    private static bool HasFileAbove(string path)
+    {
+        for (string? folder = Path.GetDirectoryName(path); folder is not null; folder = Path.GetDirectoryName(folder))
+        {
+            if (File.Exists(folder))
+                return true;
+        }
+
+        return false;
     }
 
     private static ObjectInfo? Describe(string key, FileInfo file) =>
         file.Exists ? new ObjectInfo(key, file.Length, $"{file.LastWriteTimeUtc.Ticks:x}-{file.Length:x}") : null;
 
-    private string PathOf(string key) => Path.Combine(_root, ObjectKey.Check(key).Replace('/', Path.DirectorySeparatorChar));
+    private string PathOf(string key)
+    {
+        if (key == TemporaryFolder || key.StartsWith(TemporaryFolder + "/", StringComparison.Ordinal))
+            throw new DroverException(FailureCode.InvalidArgument, "INVALID_OBJECT_KEY", $"Object key '{key}': the store keeps '{TemporaryFolder}' for itself.");
+        return Path.Combine(_root, ObjectKey.Check(key).Replace('/', Path.DirectorySeparatorChar));
+    }
 }

@@ -30,6 +30,16 @@ public static class ObjectKey
         return key;
     }
 
+    /// <summary>Refuses a prefix that no key can start with; the last part may be empty or the start of a part.</summary>
+    /// <exception cref="DroverException">InvalidArgument.</exception>
+    public static string CheckPrefix(string prefix)
+    {
+        // With a letter after it, a prefix is a key.
+        if (prefix.Length > 0)
+            Check(prefix + "x");
+        return prefix;
+    }
+
     /// <summary>Puts parts together with one slash between them.</summary>
     public static string Join(params ReadOnlySpan<string> parts)
     {
