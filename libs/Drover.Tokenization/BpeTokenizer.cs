@@ -1,0 +1,100 @@
+using System.Text;
+using Drover.Errors;
+using Drover.Formats.SentencePiece;
+
+namespace Drover.Tokenization;
+
+/// <summary>What both families share: ids, pieces, and the way from ids back to text.</summary>
+internal abstract class BpeTokenizer : ITextTokenizer
+{
+    private readonly Lazy<string> _hash;
+
+    protected BpeTokenizer(Vocabulary vocabulary)
+    {
+        Vocabulary = vocabulary;
+        Table = new MergeTable(vocabulary.Merges);
+        _hash = new Lazy<string>(vocabulary.ContentHash);
+    }
+
+    public Vocabulary Vocabulary { get; }
+
+    public TokenizerFamily Family => Vocabulary.Family;
+
+    public int VocabularySize => Vocabulary.Pieces.Count;
+
+    public int BosId => Vocabulary.BosId;
+
+    public int EosId => Vocabulary.EosId;
+
+    public int PadId => Vocabulary.PadId;
+
+    public int UnkId => Vocabulary.UnkId;
+
+    public string ContentHash => _hash.Value;
+
+    protected MergeTable Table { get; }
+
+    public abstract int[] Encode(string text);
+
+    /// <summary>Ids of a piece's text, as it is written in the vocabulary: no dummy prefix, no cutting into words.</summary>
+    public abstract int[] EncodePiece(string piece);
+
+    public string PieceOf(int id)
+    {
+        Check(id);
+        return Vocabulary.Pieces[id].Text;
+    }
+
+    public bool IsSpecial(int id)
+    {
+        Check(id);
+        return Vocabulary.Pieces[id].Kind is SentencePieceKind.Control or SentencePieceKind.Unknown or SentencePieceKind.UserDefined;
+    }
+
+    public string Decode(IReadOnlyList<int> ids, bool skipSpecialTokens)
+    {
+        var text = new StringBuilder();
+        var bytes = new List<byte>();
+        foreach (int id in ids)
+        {
+            if (IsSpecial(id))
+            {
+                Flush(text, bytes);
+                if (!skipSpecialTokens)
+                    text.Append(PieceOf(id));
+            }
+            else
+            {
+                AppendBytes(id, bytes);
+            }
+        }
+
+        Flush(text, bytes);
+        return Finish(text);
+    }
+
+    /// <summary>Appends the bytes of a piece that is no special token.</summary>
+    protected abstract void AppendBytes(int id, List<byte> bytes);
+
+    protected virtual string Finish(StringBuilder text) => text.ToString();
+
+    private void Check(int id)
+    {
+        if ((uint)id >= (uint)VocabularySize)
+            throw new DroverException(FailureCode.InvalidArgument, "ID_OUT_OF_RANGE", $"Id {id} is not in this vocabulary of {VocabularySize} ids.");
+    }
+
+    // As SentencePiece does: every byte that starts no character becomes one U+FFFD.
+    private static void Flush(StringBuilder text, List<byte> bytes)
+    {
+        ReadOnlySpan<byte> rest = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(bytes);
+        while (!rest.IsEmpty)
+        {
+            bool good = Rune.DecodeFromUtf8(rest, out Rune rune, out int used) == System.Buffers.OperationStatus.Done;
+            text.Append(good ? rune.ToString() : "\uFFFD");
+            rest = rest[(good ? used : 1)..];
+        }
+
+        bytes.Clear();
+    }
+}
