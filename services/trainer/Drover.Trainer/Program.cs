@@ -1,1 +1,4 @@
-return;
+using Drover.Hosting;
+using Drover.Trainer;
+
+return await ServiceRunner.RunAsync(args, TrainerModule.Build).ConfigureAwait(false);

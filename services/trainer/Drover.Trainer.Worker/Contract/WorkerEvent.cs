@@ -1,0 +1,54 @@
+using System.Text.Json.Serialization;
+
+namespace Drover.Trainer.Contract;
+
+/// <summary>A line of the events file: one of the members is set.</summary>
+internal sealed record WorkerEvent
+{
+    public StartedEvent? Started { get; init; }
+
+    public StepEvent? Step { get; init; }
+
+    public string? Log { get; init; }
+
+    public CheckpointEvent? Checkpoint { get; init; }
+
+    public EndedEvent? Ended { get; init; }
+
+    public EvaluatedEvent? Evaluated { get; init; }
+
+    public GeneratedEvent? Generated { get; init; }
+}
+
+/// <summary>Everything is loaded; steps begin.</summary>
+internal sealed record StartedEvent(long StepsDone, long TotalSteps);
+
+internal sealed record StepEvent(
+    long Step,
+    double Loss,
+    double LearningRate,
+    double GradNorm,
+    double TokensPerSecond,
+    double ModelFlopsPerSecond,
+    long MemoryBytes,
+    long TokensSeen,
+    long LabelTokens,
+    double Seconds);
+
+/// <summary>All shards and the pending manifest are in the store.</summary>
+internal sealed record CheckpointEvent(string Prefix, long Step);
+
+/// <summary>The last event of a run that was not cut off.</summary>
+internal sealed record EndedEvent(long StepsDone, bool Stopped);
+
+internal sealed record EvaluatedEvent(double LossSum, long LabelTokens);
+
+internal sealed record GeneratedEvent(int[] Ids, string Text);
+
+/// <summary>Why a rank gave up; numbers of <see cref="Drover.Errors.FailureCode"/>.</summary>
+internal sealed record WorkerFailure(int Rank, int Code, string Reason, string Message);
+
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull, NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals)]
+[JsonSerializable(typeof(WorkerEvent))]
+[JsonSerializable(typeof(WorkerFailure))]
+internal sealed partial class WorkerEventJson : JsonSerializerContext;

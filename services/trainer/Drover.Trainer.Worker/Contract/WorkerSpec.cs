@@ -1,0 +1,112 @@
+using System.Text.Json.Serialization;
+
+namespace Drover.Trainer.Contract;
+
+/// <summary>
+/// What a worker process is told, as a JSON file. This folder is compiled into the service and into the worker: the service must not
+/// reference the worker, which carries libtorch. Secrets are never in the file: keys of the object store come by
+/// <see cref="AccessKeyVariable"/> and <see cref="SecretKeyVariable"/>.
+/// </summary>
+internal sealed record WorkerSpec
+{
+    public const string AccessKeyVariable = "DROVER_ObjectStore__S3AccessKey";
+    public const string SecretKeyVariable = "DROVER_ObjectStore__S3SecretKey";
+
+    /// <summary>Events are appended here by rank 0, one JSON object a line.</summary>
+    public required string EventsFile { get; init; }
+
+    /// <summary>A rank that fails writes "failure-RANK.json" here. A file "stop" asks for an end after the running step.</summary>
+    public required string AttemptFolder { get; init; }
+
+    /// <summary>Shards of datasets are kept here between runs.</summary>
+    public required string CacheFolder { get; init; }
+
+    /// <summary>The object store without its keys.</summary>
+    public required StoreSpec Store { get; init; }
+
+    /// <summary>Rank 0 ends the run when its standard input ends: whoever started it is gone.</summary>
+    public bool EndWithParent { get; init; }
+
+    /// <summary>Threads of each rank; 0 for all cores.</summary>
+    public int Threads { get; init; }
+
+    /// <summary>"fp32" or "bf16".</summary>
+    public string Precision { get; init; } = "bf16";
+
+    public int MicroBatchRows { get; init; } = 1;
+
+    /// <summary>Object-store prefix of the dataset, for training and evaluation.</summary>
+    public string Dataset { get; init; } = "";
+
+    public TrainSpec? Train { get; init; }
+
+    public EvaluateSpec? Evaluate { get; init; }
+
+    public GenerateSpec? Generate { get; init; }
+}
+
+internal sealed record StoreSpec(string Folder, string S3Endpoint, string S3Bucket, string S3Region);
+
+/// <summary>A run. Every field is what the service resolved: no zero stands for a default.</summary>
+internal sealed record TrainSpec
+{
+    public required string Run { get; init; }
+
+    /// <summary>The user's spec as JSON; goes into the manifest of each checkpoint.</summary>
+    public required string RunSpec { get; init; }
+
+    /// <summary>A Hugging Face folder, or "".</summary>
+    public string BaseModel { get; init; } = "";
+
+    /// <summary>Key of a config.json for random weights, or "".</summary>
+    public string ScratchConfig { get; init; } = "";
+
+    public long ScratchSeed { get; init; }
+
+    /// <summary>A checkpoint whose weights start the run, or "".</summary>
+    public string InitialCheckpoint { get; init; } = "";
+
+    /// <summary>A checkpoint of this run to go on from, or "".</summary>
+    public string ResumeFrom { get; init; } = "";
+
+    public required long Steps { get; init; }
+
+    public double Epochs { get; init; }
+
+    public required int GlobalBatchRows { get; init; }
+
+    public bool Recompute { get; init; }
+
+    public int HeadChunkTokens { get; init; }
+
+    public required double LearningRate { get; init; }
+
+    public required double Beta1 { get; init; }
+
+    public required double Beta2 { get; init; }
+
+    public required double Epsilon { get; init; }
+
+    public required double WeightDecay { get; init; }
+
+    public required double MaxGradNorm { get; init; }
+
+    public long WarmupSteps { get; init; }
+
+    public required double MinLearningRateRatio { get; init; }
+
+    public long Seed { get; init; }
+
+    public long CheckpointIntervalSteps { get; init; }
+
+    /// <summary>Tells TensorBoard files of attempts apart.</summary>
+    public required string AttemptName { get; init; }
+}
+
+internal sealed record EvaluateSpec(string Model);
+
+internal sealed record GenerateSpec(string Model, string Prompt, int MaxNewTokens);
+
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true)]
+[JsonSerializable(typeof(WorkerSpec))]
+internal sealed partial class WorkerSpecJson : JsonSerializerContext;

@@ -1,0 +1,50 @@
+using Drover.Discovery;
+using Drover.Errors;
+using Drover.Hosting;
+using Drover.Protocol.Checkpoint.V1;
+using Grpc.Core;
+
+namespace Drover.Trainer;
+
+/// <summary>The trainer's side of the checkpoint service.</summary>
+internal sealed class CheckpointPublisher(CheckpointService.CheckpointServiceClient client, TimeProvider time)
+{
+    private static readonly TimeSpan[] Pauses = [TimeSpan.FromSeconds(0.5), TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(4), TimeSpan.FromSeconds(8)];
+
+    /// <summary>Has a written checkpoint verified and published.</summary>
+    public Task PublishAsync(string checkpoint, CancellationToken cancellation) =>
+        CallAsync(async () => await client.PublishCheckpointAsync(new PublishCheckpointRequest { Checkpoint = checkpoint }, cancellationToken: cancellation).ConfigureAwait(false), cancellation);
+
+    /// <summary>The newest sound checkpoint of a run, or null.</summary>
+    public async Task<Checkpoint?> FindLatestAsync(string run, CancellationToken cancellation)
+    {
+        try
+        {
+            return (await CallAsync(async () => await client.GetLatestCheckpointAsync(new GetLatestCheckpointRequest { Run = run }, cancellationToken: cancellation).ConfigureAwait(false), cancellation).ConfigureAwait(false)).Checkpoint;
+        }
+        catch (DroverException e) when (e.Code == FailureCode.NotFound)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>A service that does not answer may be starting again: it is asked a few times.</summary>
+    private async Task<T> CallAsync<T>(Func<Task<T>> call, CancellationToken cancellation)
+    {
+        for (int attempt = 0; ; attempt++)
+        {
+            try
+            {
+                return await call().ConfigureAwait(false);
+            }
+            catch (RpcException e) when (e.StatusCode == StatusCode.Unavailable && attempt < Pauses.Length)
+            {
+                await Task.Delay(Pauses[attempt], time, cancellation).ConfigureAwait(false);
+            }
+            catch (RpcException e)
+            {
+                throw RpcFailure.From(e, ServiceNames.Checkpoint);
+            }
+        }
+    }
+}

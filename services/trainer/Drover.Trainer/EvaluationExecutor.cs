@@ -1,0 +1,55 @@
+using Drover.Errors;
+using Drover.Formats.Datasets;
+using Drover.Jobs;
+using Drover.ObjectStore;
+using Drover.Protocol.Trainer.V1;
+using Drover.Trainer.Contract;
+
+namespace Drover.Trainer;
+
+/// <summary>Evaluates a model on a dataset in a worker process.</summary>
+internal sealed class EvaluationExecutor(WorkerLauncher launcher, TrainingChecks checks, IObjectStore store) : JobExecutor<EvaluationSpec, EvaluationResult>
+{
+    public const string JobKind = "evaluation";
+
+    public override string Kind => JobKind;
+
+    public override async Task<EvaluationResult> RunAsync(JobContext job, EvaluationSpec spec, CancellationToken cancellation)
+    {
+        await checks.CheckAsync(spec, cancellation).ConfigureAwait(false);
+        (DatasetManifest manifest, _) = await PackedDataset.ReadManifestAsync(store, spec.Dataset, cancellation).ConfigureAwait(false);
+        string folder = launcher.NewAttemptFolder(job.Name.Replace('/', '-'));
+        WorkerSpec worker = launcher.NewSpec(folder) with
+        {
+            Precision = spec.Precision == Precision.Fp32 ? "fp32" : "bf16",
+            MicroBatchRows = Math.Max(1, spec.MicroBatchRows),
+            Dataset = spec.Dataset,
+            Evaluate = new EvaluateSpec(spec.Model),
+        };
+        job.Report("evaluating", 0, 0, "rows");
+        EvaluatedEvent? sums = null;
+        WorkerOutcome outcome = await launcher.RunAsync(
+            "evaluate",
+            worker,
+            1,
+            update =>
+            {
+                sums = update.Evaluated ?? sums;
+                return Task.CompletedTask;
+            },
+            cancellation).ConfigureAwait(false);
+        if (sums is null)
+            throw outcome.ToException();
+        if (sums.LabelTokens == 0)
+            throw new DroverException(FailureCode.FailedPrecondition, "NO_LABELS", $"The dataset '{spec.Dataset}' has no labelled token: there is nothing to measure.");
+        job.Report("evaluating", manifest.Rows, manifest.Rows, "rows");
+        double loss = sums.LossSum / sums.LabelTokens;
+        return new EvaluationResult
+        {
+            Loss = loss,
+            Perplexity = Math.Exp(loss),
+            BitsPerByte = manifest.TextBytes > 0 ? sums.LossSum / Math.Log(2) / manifest.TextBytes : 0,
+            LabelTokens = sums.LabelTokens,
+        };
+    }
+}

@@ -1,0 +1,33 @@
+using Drover.Discovery;
+using Drover.Hosting;
+using Drover.Jobs;
+using Drover.Protocol.Checkpoint.V1;
+using Microsoft.Extensions.Options;
+
+namespace Drover.Trainer;
+
+/// <summary>The trainer service.</summary>
+public static class TrainerModule
+{
+    /// <summary>Builds the service; arguments as <see cref="DroverHost.CreateBuilder"/> takes them.</summary>
+    public static WebApplication Build(string[] args)
+    {
+        WebApplicationBuilder builder = DroverHost.CreateBuilder(ServiceNames.Trainer, args);
+        builder.Services.AddOptions<TrainerOptions>()
+            .Bind(builder.Configuration.GetSection("Trainer"))
+            .Validate(o => o.MpirunPath.Length > 0, "Trainer:MpirunPath is empty.");
+        builder.Services.AddSingleton(p => p.GetRequiredService<IOptions<TrainerOptions>>().Value);
+        builder.Services.AddSingleton(new WorkFolder(DroverHost.DataFolder(builder.Configuration, "work/trainer")));
+        builder.Services.AddSingleton<WorkerLauncher>();
+        builder.Services.AddSingleton<TrainingChecks>();
+        builder.Services.AddSingleton<JobMetrics>();
+        builder.Services.AddSingleton<CheckpointPublisher>();
+        builder.Services.AddDroverClient<CheckpointService.CheckpointServiceClient>(ServiceNames.Checkpoint);
+        builder.Services.AddJobs(builder.Configuration);
+        builder.Services.AddJobExecutor<TrainingExecutor>();
+        builder.Services.AddJobExecutor<EvaluationExecutor>();
+        WebApplication app = builder.Build();
+        app.MapGrpcService<TrainerGrpcService>();
+        return app.MapDroverDefaults();
+    }
+}

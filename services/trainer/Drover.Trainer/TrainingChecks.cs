@@ -1,0 +1,108 @@
+using Drover.Errors;
+using Drover.Formats.Checkpoints;
+using Drover.Formats.Datasets;
+using Drover.Formats.HuggingFace;
+using Drover.ObjectStore;
+using Drover.Protocol.Trainer.V1;
+using Drover.Tokenization;
+
+namespace Drover.Trainer;
+
+/// <summary>Whether a spec can run: its fields, all wrong ones at once, and then whether the things it names are there and fit together.</summary>
+internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher)
+{
+    /// <summary>Checks a training spec.</summary>
+    /// <exception cref="DroverException">InvalidArgument (fields), NotFound, FailedPrecondition, AlreadyExists (the run's name).</exception>
+    public async Task CheckAsync(TrainingSpec spec, CancellationToken cancellation)
+    {
+        List<string> problems = TrainingSpecs.Problems(spec);
+        if (problems.Count > 0)
+            throw new DroverException(FailureCode.InvalidArgument, "INVALID_TRAINING_SPEC", $"The training spec: {string.Join("; ", problems)}.");
+        if (spec.Ranks > 1 && launcher.FindMpirun() is null)
+            throw launcher.MpirunMissing(spec.Ranks);
+        (DatasetManifest manifest, _) = await PackedDataset.ReadManifestAsync(store, spec.Dataset, cancellation).ConfigureAwait(false);
+        LlamaConfig config = await ConfigAsync(spec, cancellation).ConfigureAwait(false);
+        CheckVocabulary(spec.Dataset, manifest, config);
+        if (spec.Tokenizer.Length > 0)
+            await CheckTokenizerAsync(spec, manifest, cancellation).ConfigureAwait(false);
+        await CheckRunNameAsync(spec, cancellation).ConfigureAwait(false);
+    }
+
+    /// <summary>Checks an evaluation.</summary>
+    public async Task CheckAsync(EvaluationSpec spec, CancellationToken cancellation)
+    {
+        var problems = new List<string>();
+        if (spec.Model.Length == 0)
+            problems.Add("model is empty; name a model folder or a checkpoint");
+        if (spec.Dataset.Length == 0)
+            problems.Add("dataset is empty; name a prepared dataset, e.g. datasets/mine");
+        if (spec.MicroBatchRows < 0)
+            problems.Add($"micro_batch_rows is {spec.MicroBatchRows}");
+        if (problems.Count > 0)
+            throw new DroverException(FailureCode.InvalidArgument, "INVALID_EVALUATION_SPEC", $"The evaluation spec: {string.Join("; ", problems)}.");
+        (DatasetManifest manifest, _) = await PackedDataset.ReadManifestAsync(store, spec.Dataset, cancellation).ConfigureAwait(false);
+        CheckVocabulary(spec.Dataset, manifest, await ModelConfigAsync(spec.Model, cancellation).ConfigureAwait(false));
+    }
+
+    /// <summary>Checks that a folder can continue text.</summary>
+    public async Task CheckTextModelAsync(string model, CancellationToken cancellation)
+    {
+        if (model.Length == 0)
+            throw new DroverException(FailureCode.InvalidArgument, "INVALID_MODEL", "model is empty; name a Hugging Face model folder of the object store, e.g. models/mine.");
+        await HuggingFaceModel.OpenAsync(store, model, cancellation).ConfigureAwait(false);
+    }
+
+    /// <summary>Takes the run's name for this spec, for ever.</summary>
+    /// <exception cref="DroverException">AlreadyExists when another spec has it.</exception>
+    public async Task ClaimRunNameAsync(TrainingSpec spec, CancellationToken cancellation)
+    {
+        try
+        {
+            await store.PutBytesAsync(TrainingSpecs.IdentityKey(spec), TrainingSpecs.Identity(spec), PutCondition.IfAbsent, cancellation).ConfigureAwait(false);
+        }
+        catch (DroverException e) when (e.Code == FailureCode.AlreadyExists)
+        {
+            await CheckRunNameAsync(spec, cancellation).ConfigureAwait(false);
+        }
+    }
+
+    private async Task CheckRunNameAsync(TrainingSpec spec, CancellationToken cancellation)
+    {
+        string key = TrainingSpecs.IdentityKey(spec);
+        if (await store.FindAsync(key, cancellation).ConfigureAwait(false) is null)
+            return;
+        byte[] taken = await store.ReadAllBytesAsync(key, cancellation).ConfigureAwait(false);
+        if (!taken.AsSpan().SequenceEqual(TrainingSpecs.Identity(spec)))
+            throw new DroverException(FailureCode.AlreadyExists, "RUN_NAME_TAKEN", $"The run '{spec.Name}' exists with another spec ('{key}' shows it). Give this run another name; to go on with that one, use its spec.");
+    }
+
+    private async Task<LlamaConfig> ConfigAsync(TrainingSpec spec, CancellationToken cancellation)
+    {
+        if (spec.InitialCase != TrainingSpec.InitialOneofCase.FromScratch)
+            return await ModelConfigAsync(spec.InitialCase == TrainingSpec.InitialOneofCase.BaseModel ? spec.BaseModel : spec.Checkpoint, cancellation).ConfigureAwait(false);
+        string key = spec.FromScratch.Config;
+        if (await store.FindAsync(key, cancellation).ConfigureAwait(false) is null)
+            throw new DroverException(FailureCode.NotFound, "CONFIG_NOT_FOUND", $"There is no model config '{key}' (from_scratch.config).");
+        return LlamaConfig.Parse(await store.ReadTextAsync(key, cancellation).ConfigureAwait(false), key);
+    }
+
+    private async Task<LlamaConfig> ModelConfigAsync(string prefix, CancellationToken cancellation) =>
+        prefix.Contains("/checkpoints/", StringComparison.Ordinal)
+            ? (await CheckpointReader.OpenAsync(store, prefix, cancellation).ConfigureAwait(false)).ModelConfig
+            : (await HuggingFaceModel.OpenAsync(store, prefix, cancellation).ConfigureAwait(false)).Config;
+
+    private async Task CheckTokenizerAsync(TrainingSpec spec, DatasetManifest manifest, CancellationToken cancellation)
+    {
+        ITextTokenizer tokenizer = await TokenizerFolder.LoadAsync(store, spec.Tokenizer, cancellation).ConfigureAwait(false);
+        if (tokenizer.ContentHash != manifest.TokenizerHash)
+            throw new DroverException(FailureCode.FailedPrecondition, "TOKENIZER_MISMATCH", $"The dataset '{spec.Dataset}' was made with the tokenizer '{manifest.Tokenizer}', whose content is not that of '{spec.Tokenizer}'. Prepare the data with '{spec.Tokenizer}', or name the tokenizer that made it.");
+    }
+
+    private static void CheckVocabulary(string dataset, DatasetManifest manifest, LlamaConfig config)
+    {
+        if (manifest.Rows == 0)
+            throw new DroverException(FailureCode.FailedPrecondition, "EMPTY_DATASET", $"The dataset '{dataset}' has no rows.");
+        if (manifest.VocabularySize > config.VocabSize)
+            throw new DroverException(FailureCode.FailedPrecondition, "VOCABULARY_MISMATCH", $"The dataset '{dataset}' was made with a tokenizer of {manifest.VocabularySize} ids, and the model has {config.VocabSize} embedding rows. Expand the model with that tokenizer, or prepare the data with the model's.");
+    }
+}

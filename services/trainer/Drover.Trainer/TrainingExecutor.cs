@@ -1,0 +1,156 @@
+using System.Globalization;
+using Drover.Errors;
+using Drover.Formats.Checkpoints;
+using Drover.Jobs;
+using Drover.Protocol.Checkpoint.V1;
+using Drover.Protocol.Common.V1;
+using Drover.Protocol.Trainer.V1;
+using Drover.Trainer.Contract;
+
+namespace Drover.Trainer;
+
+/// <summary>
+/// Does a training job: starts the ranks, publishes what they save, and starts them again from the last published checkpoint when an
+/// attempt dies. Run again after the service died, it goes on the same way.
+/// </summary>
+internal sealed class TrainingExecutor(WorkerLauncher launcher, TrainingChecks checks, CheckpointPublisher checkpoints, JobQueue queue, JobMetrics metrics) : JobExecutor<TrainingSpec, TrainingResult>
+{
+    public const string JobKind = "training";
+
+    public override string Kind => JobKind;
+
+    public override async Task<TrainingResult> RunAsync(JobContext job, TrainingSpec spec, CancellationToken cancellation)
+    {
+        await checks.CheckAsync(spec, cancellation).ConfigureAwait(false);
+        await checks.ClaimRunNameAsync(spec, cancellation).ConfigureAwait(false);
+        int restartsLeft = TrainingSpecs.Restarts(spec);
+        for (int start = 1; ; start++)
+        {
+            Checkpoint? latest = await checkpoints.FindLatestAsync(spec.Name, cancellation).ConfigureAwait(false);
+            var attempt = new Attempt(job, latest);
+            if (latest is not null)
+                job.Log(LogLine.Types.Severity.Info, $"Going on from '{latest.Name}'.");
+            WorkerOutcome outcome = await RunAttemptAsync(job, spec, start, attempt, cancellation).ConfigureAwait(false);
+            if (attempt.PublishFailure is { } failure)
+                throw failure;
+            if (attempt.Ended is { } ended && outcome.ExitCode == 0)
+                return await ResultAsync(job, spec, ended).ConfigureAwait(false);
+            if (!outcome.MayBeRetried || restartsLeft-- == 0 || cancellation.IsCancellationRequested)
+                throw Final(outcome, spec);
+            job.Log(LogLine.Types.Severity.Warning, $"The attempt ended early: {outcome.Why}. Starting again from the last checkpoint; {restartsLeft} more restarts are left. Output of the ranks: '{outcome.LogFile}'.");
+        }
+    }
+
+    private async Task<WorkerOutcome> RunAttemptAsync(JobContext job, TrainingSpec spec, int start, Attempt attempt, CancellationToken cancellation)
+    {
+        string folder = launcher.NewAttemptFolder(spec.Name);
+        string name = string.Create(CultureInfo.InvariantCulture, $"{job.Attempt}-{start}");
+        WorkerSpec worker = TrainingSpecs.ForWorkers(launcher.NewSpec(folder), spec, attempt.Latest?.Name ?? "", name);
+        job.Report("starting", attempt.Latest?.Step ?? 0, spec.Steps, "steps");
+        using var kill = new CancellationTokenSource();
+        // A cancel asks the ranks to stop after the running step; when the whole service stops there is no time for that,
+        // and the job goes on from the last checkpoint at the next start.
+        using CancellationTokenRegistration asked = cancellation.Register(() =>
+        {
+            if (queue.Get(job.Name, JobKind).Job.State == JobState.Cancelling)
+                File.WriteAllText(Path.Combine(folder, "stop"), "");
+            else
+                kill.Cancel();
+        });
+        try
+        {
+            return await launcher.RunAsync("train", worker, TrainingSpecs.Ranks(spec), update => HandleAsync(update, attempt), kill.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            throw new OperationCanceledException(cancellation);
+        }
+    }
+
+    private async Task HandleAsync(WorkerEvent update, Attempt attempt)
+    {
+        JobContext job = attempt.Job;
+        if (update.Started is { } started)
+        {
+            attempt.TotalSteps = started.TotalSteps;
+            job.Report("step", started.StepsDone, started.TotalSteps, "steps");
+        }
+
+        if (update.Step is { } step)
+        {
+            job.Emit(new JobEvent { StepMetrics = MetricsOf(step) });
+            job.Report("step", step.Step, attempt.TotalSteps, "steps");
+        }
+
+        if (update.Log is { } line)
+            job.Log(LogLine.Types.Severity.Info, line);
+        if (update.Checkpoint is { } checkpoint)
+            await PublishAsync(checkpoint, attempt).ConfigureAwait(false);
+        attempt.Ended = update.Ended ?? attempt.Ended;
+    }
+
+    /// <summary>Saves are not lost with the attempt: published even while a cancel is under way.</summary>
+    private async Task PublishAsync(CheckpointEvent written, Attempt attempt)
+    {
+        try
+        {
+            await checkpoints.PublishAsync(written.Prefix, CancellationToken.None).ConfigureAwait(false);
+            attempt.PublishFailure = null;
+            attempt.Job.Emit(new JobEvent { CheckpointCommitted = new CheckpointCommitted { Checkpoint = written.Prefix, Step = written.Step } });
+        }
+        catch (DroverException e)
+        {
+            // Training goes on; only when the last one cannot be published is the job lost.
+            attempt.PublishFailure = e;
+            attempt.Job.Log(LogLine.Types.Severity.Warning, $"'{written.Prefix}' was not published: {e.Message}");
+        }
+    }
+
+    private async Task<TrainingResult> ResultAsync(JobContext job, TrainingSpec spec, EndedEvent ended)
+    {
+        // Not cancellable: the work is done, what is left is to tell of it.
+        Checkpoint? latest = await checkpoints.FindLatestAsync(spec.Name, CancellationToken.None).ConfigureAwait(false);
+        MetricsSummary steps = await metrics.OfAsync(queue.Get(job.Name, JobKind).Job, CancellationToken.None).ConfigureAwait(false);
+        return new TrainingResult
+        {
+            Checkpoint = latest?.Name ?? "",
+            Steps = ended.StepsDone,
+            FirstLoss = steps.First?.Loss ?? latest?.Loss ?? 0,
+            LastLoss = steps.Latest?.Loss ?? latest?.Loss ?? 0,
+            TokensSeen = latest?.TokensSeen ?? 0,
+            Tensorboard = RunKeys.TensorBoard(spec.Name),
+        };
+    }
+
+    private static DroverException Final(WorkerOutcome outcome, TrainingSpec spec) => outcome.MayBeRetried
+        ? new DroverException(FailureCode.Aborted, "RESTARTS_USED_UP", $"The run '{spec.Name}' died and all {TrainingSpecs.Restarts(spec)} restarts are used up; the last time: {outcome.Why}. Output of the ranks: '{outcome.LogFile}'. The same spec goes on from the last checkpoint.")
+        : outcome.ToException();
+
+    private static StepMetrics MetricsOf(StepEvent step) => new()
+    {
+        Step = step.Step,
+        Loss = step.Loss,
+        LearningRate = step.LearningRate,
+        GradNorm = step.GradNorm,
+        TokensPerSecond = step.TokensPerSecond,
+        ModelFlopsPerSecond = step.ModelFlopsPerSecond,
+        MemoryBytes = step.MemoryBytes,
+        TokensSeen = step.TokensSeen,
+        LabelTokens = step.LabelTokens,
+        StepSeconds = step.Seconds,
+    };
+
+    /// <summary>What is known of one start of the ranks.</summary>
+    private sealed class Attempt(JobContext job, Checkpoint? latest)
+    {
+        public JobContext Job => job;
+
+        public Checkpoint? Latest => latest;
+
+        public long TotalSteps { get; set; }
+
+        public EndedEvent? Ended { get; set; }
+
+        public DroverException? PublishFailure { get; set; }
+    }
+}

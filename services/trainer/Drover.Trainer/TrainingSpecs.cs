@@ -1,0 +1,130 @@
+using System.Text;
+using System.Text.RegularExpressions;
+using Drover.Formats.Checkpoints;
+using Drover.Protocol.Trainer.V1;
+using Drover.Trainer.Contract;
+using Google.Protobuf;
+
+namespace Drover.Trainer;
+
+/// <summary>What can be said of a training spec by itself: wrong fields, defaults, identity.</summary>
+internal static partial class TrainingSpecs
+{
+    private const int DefaultRestarts = 3;
+
+    /// <summary>Every wrong field.</summary>
+    public static List<string> Problems(TrainingSpec spec)
+    {
+        var problems = new List<string>();
+        void Require(bool good, string what)
+        {
+            if (!good)
+                problems.Add(what);
+        }
+
+        Require(Name().IsMatch(spec.Name), $"name is '{spec.Name}'; it is made of lower-case letters, digits and dashes, 1 to 100 of them");
+        Require(spec.InitialCase != TrainingSpec.InitialOneofCase.None, "base_model, from_scratch or checkpoint is missing: where do the weights start?");
+        Require(spec.InitialCase != TrainingSpec.InitialOneofCase.BaseModel || spec.BaseModel.Length > 0, "base_model is empty");
+        Require(spec.InitialCase != TrainingSpec.InitialOneofCase.Checkpoint || spec.Checkpoint.Length > 0, "checkpoint is empty");
+        Require(spec.InitialCase != TrainingSpec.InitialOneofCase.FromScratch || spec.FromScratch.Config.Length > 0, "from_scratch.config is empty; name a config.json of the object store");
+        Require(spec.Dataset.Length > 0, "dataset is empty; name a prepared dataset, e.g. datasets/mine");
+        Require(spec.Steps >= 0, $"steps is {spec.Steps}");
+        Require(spec.Epochs >= 0 && double.IsFinite(spec.Epochs), $"epochs is {spec.Epochs}");
+        Require(spec.Steps != 0 || spec.Epochs != 0, "steps and epochs are both 0: give one");
+        Require(spec.Ranks is >= 0 and <= 1024, $"ranks is {spec.Ranks}; give 1 to 1024");
+        Require(spec.ThreadsPerRank >= 0, $"threads_per_rank is {spec.ThreadsPerRank}");
+        Require(spec.GlobalBatchRows >= 1, $"global_batch_rows is {spec.GlobalBatchRows}; give 1 or more");
+        Require(spec.MicroBatchRows >= 0, $"micro_batch_rows is {spec.MicroBatchRows}");
+        if (spec is { GlobalBatchRows: >= 1, MicroBatchRows: >= 0, Ranks: >= 0 })
+            Require(spec.GlobalBatchRows % ((long)MicroBatchRows(spec) * Ranks(spec)) == 0, $"global_batch_rows ({spec.GlobalBatchRows}) is not a multiple of micro_batch_rows ({MicroBatchRows(spec)}) times ranks ({Ranks(spec)})");
+        Require(Enum.IsDefined(spec.Precision), $"precision {(int)spec.Precision} is unknown");
+        Require(spec.HeadChunkTokens >= 0, $"head_chunk_tokens is {spec.HeadChunkTokens}");
+        Require(spec.CheckpointIntervalSteps >= 0, $"checkpoint_interval_steps is {spec.CheckpointIntervalSteps}");
+        Require(spec.MaxRestarts >= -1, $"max_restarts is {spec.MaxRestarts}; give a number, 0 for {DefaultRestarts}, or -1 for none");
+        OptimizerSpec optimizer = spec.Optimizer ?? new OptimizerSpec();
+        Require(optimizer.LearningRate >= 0 && double.IsFinite(optimizer.LearningRate), $"optimizer.learning_rate is {optimizer.LearningRate}");
+        Require(optimizer.Beta1 is >= 0 and < 1, $"optimizer.beta1 is {optimizer.Beta1}");
+        Require(optimizer.Beta2 is >= 0 and < 1, $"optimizer.beta2 is {optimizer.Beta2}");
+        Require(optimizer.Epsilon >= 0, $"optimizer.epsilon is {optimizer.Epsilon}");
+        Require(optimizer.WeightDecay >= 0, $"optimizer.weight_decay is {optimizer.WeightDecay}");
+        Require(optimizer.MaxGradNorm >= 0, $"optimizer.max_grad_norm is {optimizer.MaxGradNorm}");
+        ScheduleSpec schedule = spec.Schedule ?? new ScheduleSpec();
+        Require(schedule.WarmupSteps >= 0, $"schedule.warmup_steps is {schedule.WarmupSteps}");
+        Require(schedule.MinLearningRateRatio is >= 0 and <= 1, $"schedule.min_learning_rate_ratio is {schedule.MinLearningRateRatio}");
+        return problems;
+    }
+
+    /// <summary>Ranks; 0 means 1.</summary>
+    public static int Ranks(TrainingSpec spec) => Math.Max(1, spec.Ranks);
+
+    /// <summary>Restarts that are allowed.</summary>
+    public static int Restarts(TrainingSpec spec) => spec.MaxRestarts switch
+    {
+        0 => DefaultRestarts,
+        -1 => 0,
+        _ => spec.MaxRestarts,
+    };
+
+    /// <summary>Where a run keeps what it is.</summary>
+    public static string IdentityKey(TrainingSpec spec) => $"{RunKeys.Run(spec.Name)}/spec.json";
+
+    /// <summary>The part of a spec that decides its numbers, as JSON; not how it is spread over a machine, nor how often it is saved.</summary>
+    public static byte[] Identity(TrainingSpec spec)
+    {
+        TrainingSpec identity = spec.Clone();
+        (identity.Ranks, identity.ThreadsPerRank, identity.MicroBatchRows) = (0, 0, 0);
+        (identity.Recompute, identity.HeadChunkTokens, identity.CheckpointIntervalSteps, identity.MaxRestarts) = (false, 0, 0, 0);
+        return Encoding.UTF8.GetBytes(JsonFormatter.Default.Format(identity));
+    }
+
+    /// <summary>What the ranks are told, every default filled in.</summary>
+    /// <param name="blank">Of the launcher.</param>
+    /// <param name="spec">Checked.</param>
+    /// <param name="resumeFrom">A checkpoint of this run, or "".</param>
+    /// <param name="attempt">Letters and digits that no other attempt has.</param>
+    public static WorkerSpec ForWorkers(WorkerSpec blank, TrainingSpec spec, string resumeFrom, string attempt)
+    {
+        OptimizerSpec optimizer = spec.Optimizer ?? new OptimizerSpec();
+        ScheduleSpec schedule = spec.Schedule ?? new ScheduleSpec();
+        return blank with
+        {
+            Threads = spec.ThreadsPerRank > 0 ? spec.ThreadsPerRank : Math.Max(1, Environment.ProcessorCount / Ranks(spec)),
+            Precision = spec.Precision == Precision.Fp32 ? "fp32" : "bf16",
+            MicroBatchRows = MicroBatchRows(spec),
+            Dataset = spec.Dataset,
+            Train = new TrainSpec
+            {
+                Run = spec.Name,
+                RunSpec = JsonFormatter.Default.Format(spec),
+                BaseModel = spec.BaseModel,
+                ScratchConfig = spec.FromScratch?.Config ?? "",
+                ScratchSeed = spec.FromScratch?.Seed ?? 0,
+                InitialCheckpoint = spec.Checkpoint,
+                ResumeFrom = resumeFrom,
+                Steps = spec.Steps,
+                Epochs = spec.Epochs,
+                GlobalBatchRows = spec.GlobalBatchRows,
+                Recompute = spec.Recompute,
+                HeadChunkTokens = spec.HeadChunkTokens,
+                LearningRate = Or(optimizer.LearningRate, 3e-4),
+                Beta1 = Or(optimizer.Beta1, 0.9),
+                Beta2 = Or(optimizer.Beta2, 0.95),
+                Epsilon = Or(optimizer.Epsilon, 1e-8),
+                WeightDecay = optimizer.HasWeightDecay ? optimizer.WeightDecay : 0.1,
+                MaxGradNorm = optimizer.HasMaxGradNorm ? optimizer.MaxGradNorm : 1.0,
+                WarmupSteps = schedule.WarmupSteps,
+                MinLearningRateRatio = schedule.HasMinLearningRateRatio ? schedule.MinLearningRateRatio : 0.1,
+                Seed = spec.Seed,
+                CheckpointIntervalSteps = spec.CheckpointIntervalSteps,
+                AttemptName = attempt,
+            },
+        };
+    }
+
+    private static int MicroBatchRows(TrainingSpec spec) => Math.Max(1, spec.MicroBatchRows);
+
+    private static double Or(double value, double fallback) => value == 0 ? fallback : value;
+
+    [GeneratedRegex("^[a-z0-9-]{1,100}$", RegexOptions.CultureInvariant)]
+    private static partial Regex Name();
+}

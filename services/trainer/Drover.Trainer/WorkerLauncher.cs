@@ -1,0 +1,187 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using Drover.Errors;
+using Drover.ObjectStore;
+using Drover.Trainer.Contract;
+
+namespace Drover.Trainer;
+
+/// <summary>
+/// Starts worker processes (one rank: directly; more: through mpirun), hands on their events as they are written, and tells how they
+/// ended. The processes hold the other end of a pipe: when this service is killed, they end.
+/// </summary>
+internal sealed class WorkerLauncher(TrainerOptions options, WorkFolder work, ObjectStoreOptions store, TimeProvider time)
+{
+    private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(50);
+    private static readonly string[] ForwardedVariables =
+        ["PATH", "HOME", "DOTNET_ROOT", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "MKL_NUM_THREADS", WorkerSpec.AccessKeyVariable, WorkerSpec.SecretKeyVariable];
+
+    /// <summary>A new folder for one start of workers.</summary>
+    public string NewAttemptFolder(string what)
+    {
+        string folder = Path.Combine(work.Path, "attempts", string.Create(CultureInfo.InvariantCulture, $"{what}-{time.GetUtcNow():yyyyMMdd-HHmmss}-{Guid.NewGuid().ToString("N")[..6]}"));
+        Directory.CreateDirectory(folder);
+        return folder;
+    }
+
+    /// <summary>What every worker is told.</summary>
+    public WorkerSpec NewSpec(string attemptFolder) => new()
+    {
+        AttemptFolder = attemptFolder,
+        EventsFile = Path.Combine(attemptFolder, "events.jsonl"),
+        CacheFolder = Path.Combine(work.Path, "cache"),
+        Store = new StoreSpec(Path.GetFullPath(store.Folder), store.S3Endpoint, store.S3Bucket, store.S3Region),
+        EndWithParent = true,
+        Threads = Environment.ProcessorCount,
+    };
+
+    /// <summary>The path of mpirun, or null where there is none.</summary>
+    public string? FindMpirun()
+    {
+        if (options.MpirunPath.Contains('/', StringComparison.Ordinal))
+            return File.Exists(options.MpirunPath) ? Path.GetFullPath(options.MpirunPath) : null;
+        return (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator)
+            .Select(folder => Path.Combine(folder, options.MpirunPath)).FirstOrDefault(File.Exists);
+    }
+
+    /// <summary>The failure for ranks &gt; 1 on a machine without mpirun.</summary>
+    public DroverException MpirunMissing(int ranks) => new(
+        FailureCode.FailedPrecondition,
+        "MPIRUN_NOT_FOUND",
+        $"ranks is {ranks}, and this machine has no '{options.MpirunPath}'. Install Open MPI (apt-get install openmpi-bin), or use ranks: 1.");
+
+    /// <summary>Runs workers to their end.</summary>
+    /// <param name="verb">"train", "evaluate", "generate".</param>
+    /// <param name="spec">Written to the attempt's folder.</param>
+    /// <param name="ranks">Processes.</param>
+    /// <param name="onEvent">Called for each event, in order.</param>
+    /// <param name="cancellation">Kills the workers.</param>
+    public async Task<WorkerOutcome> RunAsync(string verb, WorkerSpec spec, int ranks, Func<WorkerEvent, Task> onEvent, CancellationToken cancellation)
+    {
+        string specFile = Path.Combine(spec.AttemptFolder, "spec.json");
+        await File.WriteAllBytesAsync(specFile, JsonSerializer.SerializeToUtf8Bytes(spec, WorkerSpecJson.Default.WorkerSpec), cancellation).ConfigureAwait(false);
+        await File.WriteAllBytesAsync(spec.EventsFile, [], cancellation).ConfigureAwait(false);
+        string logFile = Path.Combine(spec.AttemptFolder, "ranks.log");
+        using Process process = Process.Start(StartInfo(verb, specFile, spec, ranks)) ?? throw new InvalidOperationException("The worker did not start.");
+        using var log = TextWriter.Synchronized(new StreamWriter(logFile) { AutoFlush = true });
+        Task[] pumps = [PumpAsync(process.StandardOutput, log), PumpAsync(process.StandardError, log)];
+        try
+        {
+            await using var stop = cancellation.Register(() => Kill(process)).ConfigureAwait(false);
+            await TailAsync(process, spec.EventsFile, onEvent).ConfigureAwait(false);
+            await process.WaitForExitAsync(CancellationToken.None).ConfigureAwait(false);
+            await Task.WhenAll(pumps).ConfigureAwait(false);
+        }
+        finally
+        {
+            Kill(process);
+        }
+
+        cancellation.ThrowIfCancellationRequested();
+        return new WorkerOutcome(process.ExitCode, ReadFailures(spec.AttemptFolder), logFile);
+    }
+
+    private ProcessStartInfo StartInfo(string verb, string specFile, WorkerSpec spec, int ranks)
+    {
+        var info = new ProcessStartInfo
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            WorkingDirectory = spec.AttemptFolder,
+        };
+        string threads = spec.Threads.ToString(CultureInfo.InvariantCulture);
+        info.Environment["OMP_NUM_THREADS"] = threads;
+        info.Environment["MKL_NUM_THREADS"] = threads;
+        if (store.S3AccessKey.Length > 0)
+            (info.Environment[WorkerSpec.AccessKeyVariable], info.Environment[WorkerSpec.SecretKeyVariable]) = (store.S3AccessKey, store.S3SecretKey);
+        string worker = FindWorker();
+        if (ranks == 1)
+        {
+            info.FileName = DotnetHost();
+        }
+        else
+        {
+            info.FileName = FindMpirun() ?? throw MpirunMissing(ranks);
+            // Root is what containers run as; ranks share cores when there are fewer cores than ranks.
+            info.Environment["OMPI_ALLOW_RUN_AS_ROOT"] = "1";
+            info.Environment["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1";
+            foreach (string argument in new[] { "-n", ranks.ToString(CultureInfo.InvariantCulture), "--oversubscribe", "--bind-to", "none", "--tag-output", "--mca", "mpi_yield_when_idle", "1", "--mca", "btl_vader_single_copy_mechanism", "none" })
+                info.ArgumentList.Add(argument);
+            foreach (string variable in ForwardedVariables.Where(info.Environment.ContainsKey))
+            {
+                info.ArgumentList.Add("-x");
+                info.ArgumentList.Add(variable);
+            }
+
+            info.ArgumentList.Add(DotnetHost());
+        }
+
+        foreach (string argument in new[] { worker, verb, "--spec", specFile })
+            info.ArgumentList.Add(argument);
+        return info;
+    }
+
+    private string FindWorker()
+    {
+        const string name = "Drover.Trainer.Worker";
+        string here = AppContext.BaseDirectory;
+        string configuration = Path.GetFileName(Path.TrimEndingDirectorySeparator(here));
+        string[] candidates = options.WorkerPath.Length > 0
+            ? [Path.GetFullPath(options.WorkerPath)]
+            : [Path.Combine(here, "worker", name + ".dll"), Path.GetFullPath(Path.Combine(here, "..", "..", name, configuration, name + ".dll"))];
+        return candidates.FirstOrDefault(File.Exists)
+            ?? throw new DroverException(FailureCode.FailedPrecondition, "WORKER_NOT_FOUND", $"The worker program was not found at {string.Join(" or ", candidates)}. Build {name}, or set Trainer:WorkerPath to {name}.dll.");
+    }
+
+    /// <summary>The dotnet program of the runtime that this process runs on.</summary>
+    private static string DotnetHost()
+    {
+        string beside = Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", "..", "dotnet"));
+        return File.Exists(beside) ? beside : "dotnet";
+    }
+
+    private static void Kill(Process process)
+    {
+        if (!process.HasExited)
+            process.Kill(entireProcessTree: true);
+    }
+
+    private static async Task PumpAsync(StreamReader source, TextWriter target)
+    {
+        while (await source.ReadLineAsync().ConfigureAwait(false) is { } line)
+            await target.WriteLineAsync(line).ConfigureAwait(false);
+    }
+
+    private async Task TailAsync(Process process, string file, Func<WorkerEvent, Task> onEvent)
+    {
+        var stream = new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
+        await using (stream.ConfigureAwait(false))
+        {
+            var pending = new List<byte>();
+            byte[] buffer = new byte[1 << 16];
+            while (true)
+            {
+                // Asked before reading, so that what was written before the end is read.
+                bool ended = process.HasExited;
+                int count;
+                while ((count = await stream.ReadAsync(buffer).ConfigureAwait(false)) > 0)
+                {
+                    pending.AddRange(buffer.AsSpan(0, count));
+                    for (int end; (end = pending.IndexOf((byte)'\n')) >= 0; pending.RemoveRange(0, end + 1))
+                        await onEvent(JsonSerializer.Deserialize(CollectionsMarshal.AsSpan(pending)[..end], WorkerEventJson.Default.WorkerEvent)!).ConfigureAwait(false);
+                }
+
+                if (ended)
+                    return;
+                await Task.Delay(PollInterval, time).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private static List<WorkerFailure> ReadFailures(string folder) =>
+        [.. Directory.EnumerateFiles(folder, "failure-*.json").Order(StringComparer.Ordinal)
+            .Select(file => JsonSerializer.Deserialize(File.ReadAllBytes(file), WorkerEventJson.Default.WorkerFailure)!)];
+}
