@@ -32,7 +32,7 @@ internal sealed class WorkerLauncher(TrainerOptions options, WorkFolder work, Ob
         AttemptFolder = attemptFolder,
         EventsFile = Path.Combine(attemptFolder, "events.jsonl"),
         CacheFolder = Path.Combine(work.Path, "cache"),
-        Store = new StoreSpec(Path.GetFullPath(store.Folder), store.S3Endpoint, store.S3Bucket, store.S3Region),
+        Store = new StoreSpec(store.Folder.Length == 0 ? "" : Path.GetFullPath(store.Folder), store.S3Endpoint, store.S3Bucket, store.S3Region),
         EndWithParent = true,
         Threads = Environment.ProcessorCount,
     };
