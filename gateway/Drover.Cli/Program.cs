@@ -1,1 +1,3 @@
-return;
+using Drover.Cli;
+
+return await CommandLine.RunAsync(args, Console.Out, Console.Error, CancellationToken.None);

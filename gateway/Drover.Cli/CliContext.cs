@@ -1,0 +1,83 @@
+using System.CommandLine;
+using Drover.Errors;
+using Drover.Protocol.Checkpoint.V1;
+using Drover.Protocol.DataPrep.V1;
+using Drover.Protocol.Gateway.V1;
+using Drover.Protocol.Tokenizer.V1;
+using Drover.Protocol.Trainer.V1;
+using Google.Protobuf;
+using Grpc.Net.Client;
+using Spectre.Console;
+
+namespace Drover.Cli;
+
+/// <summary>What a command works with: where to write, and clients of the gateway.</summary>
+internal sealed class CliContext : IDisposable
+{
+    private const int MaxMessageBytes = 16 << 20;
+    private readonly Lazy<GrpcChannel> _channel;
+
+    private CliContext(ParseResult parse, CancellationToken cancellation)
+    {
+        Output = parse.InvocationConfiguration.Output;
+        Error = parse.InvocationConfiguration.Error;
+        Json = parse.GetValue(GlobalOptions.Json);
+        GatewayAddress = parse.GetValue(GlobalOptions.Gateway)!;
+        Cancellation = cancellation;
+        _channel = new Lazy<GrpcChannel>(Connect);
+        Terminal = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Output) });
+    }
+
+    public TextWriter Output { get; }
+
+    public TextWriter Error { get; }
+
+    public bool Json { get; }
+
+    public string GatewayAddress { get; }
+
+    public CancellationToken Cancellation { get; }
+
+    /// <summary>The output as a terminal, for tables and bars.</summary>
+    public IAnsiConsole Terminal { get; }
+
+    /// <summary>Whether the output is a terminal that a person looks at.</summary>
+    public bool IsInteractive => !Json && ReferenceEquals(Output, Console.Out) && !Console.IsOutputRedirected;
+
+    public GatewayService.GatewayServiceClient Gateway => new(_channel.Value);
+
+    public TokenizerService.TokenizerServiceClient Tokenizer => new(_channel.Value);
+
+    public DataPrepService.DataPrepServiceClient DataPrep => new(_channel.Value);
+
+    public TrainerService.TrainerServiceClient Trainer => new(_channel.Value);
+
+    public CheckpointService.CheckpointServiceClient Checkpoint => new(_channel.Value);
+
+    public static CliContext From(ParseResult parse, CancellationToken cancellation) => new(parse, cancellation);
+
+    /// <summary>Writes a message as one line of JSON.</summary>
+    public void WriteJson(IMessage message) => Output.WriteLine(JsonFormatter.Default.Format(message));
+
+    /// <summary>Writes a message as JSON with --json, else what <paramref name="text"/> says.</summary>
+    public void Write(IMessage message, Func<string> text)
+    {
+        if (Json)
+            WriteJson(message);
+        else
+            Output.WriteLine(text());
+    }
+
+    public void Dispose()
+    {
+        if (_channel.IsValueCreated)
+            _channel.Value.Dispose();
+    }
+
+    private GrpcChannel Connect()
+    {
+        if (!Uri.TryCreate(GatewayAddress, UriKind.Absolute, out Uri? address) || address.Scheme is not ("http" or "https"))
+            throw new DroverException(FailureCode.InvalidArgument, "INVALID_GATEWAY", $"--gateway '{GatewayAddress}' is no address; write e.g. {GlobalOptions.DefaultGateway}.");
+        return GrpcChannel.ForAddress(address, new GrpcChannelOptions { MaxReceiveMessageSize = MaxMessageBytes, MaxSendMessageSize = MaxMessageBytes });
+    }
+}

@@ -1,0 +1,65 @@
+using System.CommandLine;
+using System.Globalization;
+using Drover.Cli.Inputs;
+using Drover.Cli.Jobs;
+using Drover.Protocol.DataPrep.V1;
+
+namespace Drover.Cli.Commands;
+
+/// <summary><c>drover dataset</c>.</summary>
+internal static class DatasetCommands
+{
+    private static readonly Argument<string> Name = new("NAME") { Description = "Name of the dataset: written to datasets/NAME" };
+    private static readonly Argument<string> Reference = new("DATASET") { Description = "The dataset, e.g. datasets/my-data (\"datasets/\" may be left out)" };
+    private static readonly Option<string> Tokenizer = new("--tokenizer") { Description = "A folder of this machine, or a reference", Required = true, HelpName = "TOKENIZER" };
+    private static readonly Option<string[]> Sources = new("--source") { Description = "JSONL file or folder; may be given again", Required = true, HelpName = "PATH" };
+    private static readonly Option<int> MaxLength = new("--max-length") { Description = "Tokens in a row", DefaultValueFactory = _ => 2048 };
+    private static readonly Option<string> Template = new("--template") { Description = "Conversation template for SFT; empty means llama2", DefaultValueFactory = _ => "" };
+    private static readonly Option<DatasetFormat> Format = EnumOption.Of("--format", "What the lines are", ("pretrain", DatasetFormat.Pretrain), ("sft", DatasetFormat.Sft));
+
+    public static Command Build() => new("dataset", "Build packed datasets from JSONL.")
+    {
+        new Command("build", """
+            Tokenize and pack JSONL into rows. Bad lines are kept aside with their reasons and counted.
+
+            Example:
+              drover dataset build my-data --tokenizer ./llama --source corpus.jsonl --format pretrain --max-length 1024
+            """) { Name, Tokenizer, Sources, Format, MaxLength, Template, JobStart.Detach }.Does(BuildAsync),
+        new Command("show", """
+            Show the counts of a finished dataset.
+
+            Example:
+              drover dataset show datasets/my-data
+            """) { Reference }.Does(async (context, parse) =>
+            {
+                string name = parse.GetValue(Reference)!;
+                var request = new GetDatasetRequest { Dataset = name.Contains('/') ? name : "datasets/" + name };
+                Dataset dataset = (await context.DataPrep.GetDatasetAsync(request, cancellationToken: context.Cancellation).ConfigureAwait(false)).Dataset;
+                context.Write(dataset, () => Describe(dataset));
+                return ExitCodes.Ok;
+            }),
+    };
+
+    private static async Task<int> BuildAsync(CliContext context, ParseResult parse)
+    {
+        var inputs = new InputUploader(context);
+        var spec = new DatasetSpec
+        {
+            Name = parse.GetValue(Name),
+            Tokenizer = await inputs.ResolveAsync(parse.GetValue(Tokenizer)!).ConfigureAwait(false),
+            Format = parse.GetValue(Format) is DatasetFormat.Unspecified ? DatasetFormat.Pretrain : parse.GetValue(Format),
+            MaxLength = parse.GetValue(MaxLength),
+            ConversationTemplate = parse.GetValue(Template),
+        };
+        spec.Sources.Add(await inputs.ResolveAllAsync(parse.GetValue(Sources)!).ConfigureAwait(false));
+        var request = new CreateDatasetBuildRequest { RequestId = JobStart.NewRequestId(), Spec = spec };
+        DatasetBuild build = (await context.DataPrep.CreateDatasetBuildAsync(request, cancellationToken: context.Cancellation).ConfigureAwait(false)).Build;
+        return await JobStart.FollowAsync(context, parse, new JobSources(context).Datasets, build.Job, build, done => Describe(done.Result)).ConfigureAwait(false);
+    }
+
+    private static string Describe(Dataset dataset)
+    {
+        string text = string.Create(CultureInfo.InvariantCulture, $"{dataset.Dataset_}: {dataset.Rows} rows, {dataset.Fill:P1} full, {dataset.Documents} documents, {dataset.TokensIn} tokens in = {dataset.TokensInRows} in rows + {dataset.TokensRejected} rejected");
+        return dataset.LinesRejected == 0 ? text : $"{text}; {dataset.LinesRejected} of {dataset.LinesIn} lines rejected, see {dataset.Rejects}";
+    }
+}

@@ -1,0 +1,85 @@
+using System.CommandLine;
+using System.Globalization;
+using Drover.Cli.Inputs;
+using Drover.Cli.Jobs;
+using Drover.Protocol.Trainer.V1;
+
+namespace Drover.Cli.Commands;
+
+/// <summary><c>drover train</c>.</summary>
+internal static class TrainCommands
+{
+    private static readonly Argument<string> Job = new("JOB") { Description = "The job's name, e.g. jobs/training-1a2b3c" };
+    private static readonly Argument<string> Model = new("MODEL") { Description = "A Hugging Face folder of this machine, or a reference such as models/my-model" };
+    private static readonly Option<string> Dataset = new("--dataset") { Description = "E.g. datasets/my-data", Required = true, HelpName = "DATASET" };
+    private static readonly Option<int> MicroBatch = new("--micro-batch") { Description = "Rows of one forward pass on one rank", DefaultValueFactory = _ => 1 };
+    private static readonly Option<Precision> PrecisionOption = EnumOption.Of("--precision", "Type of the weights in compute", ("bf16", Precision.Bf16), ("fp32", Precision.Fp32));
+    private static readonly Option<string> Prompt = new("--prompt") { Description = "The text to continue", Required = true, HelpName = "TEXT" };
+    private static readonly Option<int> MaxNewTokens = new("--max-new-tokens") { Description = "0 means 64" };
+
+    public static Command Build() => new("train", "Train, evaluate and sample models.")
+    {
+        TrainStartCommand.Build(),
+        new Command("watch", """
+            Watch a training run until it ends.
+
+            Example:
+              drover train watch jobs/training-1a2b3c
+            """) { Job }.Does(async (context, parse) =>
+            {
+                (JobSource source, JobView view) = await new JobSources(context).FindAsync(parse.GetValue(Job)!).ConfigureAwait(false);
+                return await new JobWatch(context, source, view.Job.Name).RunAsync().ConfigureAwait(false);
+            }),
+        new Command("cancel", """
+            Stop a training run after its step; it leaves a checkpoint.
+
+            Example:
+              drover train cancel jobs/training-1a2b3c
+            """) { Job }.Does((context, parse) => JobsCommands.CancelAsync(context, parse.GetValue(Job)!)),
+        new Command("evaluate", """
+            Measure the loss of a model on a dataset.
+
+            Example:
+              drover train evaluate models/my-model --dataset datasets/held-out
+            """) { Model, Dataset, MicroBatch, PrecisionOption, JobStart.Detach }.Does(EvaluateAsync),
+        new Command("generate", """
+            Continue a text greedily.
+
+            Example:
+              drover train generate models/my-model --prompt "Once upon a time"
+            """) { Model, Prompt, MaxNewTokens }.Does(GenerateAsync),
+    };
+
+    private static async Task<int> EvaluateAsync(CliContext context, ParseResult parse)
+    {
+        var spec = new EvaluationSpec
+        {
+            Model = await new InputUploader(context).ResolveAsync(parse.GetValue(Model)!).ConfigureAwait(false),
+            Dataset = parse.GetValue(Dataset),
+            MicroBatchRows = parse.GetValue(MicroBatch),
+            Precision = parse.GetValue(PrecisionOption),
+        };
+        var request = new CreateEvaluationRequest { RequestId = JobStart.NewRequestId(), Spec = spec };
+        Evaluation evaluation = (await context.Trainer.CreateEvaluationAsync(request, cancellationToken: context.Cancellation).ConfigureAwait(false)).Evaluation;
+        return await JobStart.FollowAsync(context, parse, new JobSources(context).Evaluations, evaluation.Job, evaluation, Describe).ConfigureAwait(false);
+    }
+
+    private static string Describe(Evaluation evaluation)
+    {
+        EvaluationResult result = evaluation.Result;
+        return string.Create(CultureInfo.InvariantCulture, $"loss {result.Loss:0.0000}, perplexity {result.Perplexity:0.00}, {result.BitsPerByte:0.0000} bits per byte, {result.LabelTokens} tokens");
+    }
+
+    private static async Task<int> GenerateAsync(CliContext context, ParseResult parse)
+    {
+        var request = new GenerateTextRequest
+        {
+            Model = await new InputUploader(context).ResolveAsync(parse.GetValue(Model)!).ConfigureAwait(false),
+            Prompt = parse.GetValue(Prompt),
+            MaxNewTokens = parse.GetValue(MaxNewTokens),
+        };
+        GenerateTextResponse answer = await context.Trainer.GenerateTextAsync(request, cancellationToken: context.Cancellation).ConfigureAwait(false);
+        context.Write(answer, () => request.Prompt + answer.Text);
+        return ExitCodes.Ok;
+    }
+}

@@ -1,0 +1,99 @@
+using System.CommandLine;
+using Drover.Cli.Inputs;
+using Drover.Cli.Jobs;
+using Drover.Protocol.Trainer.V1;
+
+namespace Drover.Cli.Commands;
+
+/// <summary><c>drover train start</c>.</summary>
+internal static class TrainStartCommand
+{
+    private static readonly Argument<string> Name = new("NAME") { Description = "Name of the run: runs/NAME holds its checkpoints" };
+    private static readonly Option<string?> Model = new("--model") { Description = "Begin with a Hugging Face folder or reference", HelpName = "MODEL" };
+    private static readonly Option<string?> Config = new("--config") { Description = "Begin with random weights for this config.json", HelpName = "PATH" };
+    private static readonly Option<string?> Checkpoint = new("--checkpoint") { Description = "Begin with the weights of a checkpoint", HelpName = "CHECKPOINT" };
+    private static readonly Option<string> Dataset = new("--dataset") { Description = "E.g. datasets/my-data", Required = true, HelpName = "DATASET" };
+    private static readonly Option<string> Tokenizer = new("--tokenizer") { Description = "The dataset's tokenizer", Required = true, HelpName = "TOKENIZER" };
+    private static readonly Option<long> Steps = new("--steps") { Description = "Optimizer steps; or give --epochs" };
+    private static readonly Option<double> Epochs = new("--epochs") { Description = "Passes over the dataset" };
+    private static readonly Option<int> GlobalBatch = new("--batch") { Description = "Rows of one optimizer step, over all ranks", DefaultValueFactory = _ => 8 };
+    private static readonly Option<int> MicroBatch = new("--micro-batch") { Description = "Rows of one forward pass on one rank", DefaultValueFactory = _ => 1 };
+    private static readonly Option<int> Ranks = new("--ranks") { Description = "Processes that train together (more than one needs mpirun)", DefaultValueFactory = _ => 1 };
+    private static readonly Option<int> Threads = new("--threads-per-rank") { Description = "0 divides the machine's cores" };
+    private static readonly Option<double> LearningRate = new("--learning-rate") { Description = "Peak learning rate; 0 means 3e-4" };
+    private static readonly Option<long> Warmup = new("--warmup-steps") { Description = "Steps of linear warm-up" };
+    private static readonly Option<double?> WeightDecay = new("--weight-decay") { Description = "Default 0.1" };
+    private static readonly Option<bool> Recompute = new("--recompute") { Description = "Save memory: run blocks forward again in the backward pass" };
+    private static readonly Option<int> HeadChunk = new("--head-chunk-tokens") { Description = "Save memory: tokens of one slice of the head; 0 takes all at once" };
+    private static readonly Option<long> CheckpointEvery = new("--checkpoint-every") { Description = "Steps between checkpoints; 0: only at the end" };
+    private static readonly Option<long> Seed = new("--seed") { Description = "Seed of the row order and of random weights" };
+    private static readonly Option<bool> DryRun = new("--dry-run") { Description = "Check everything and start nothing" };
+    private static readonly Option<Precision> PrecisionOption = EnumOption.Of("--precision", "Type of the weights in compute", ("bf16", Precision.Bf16), ("fp32", Precision.Fp32));
+
+    public static Command Build() => new Command("start", """
+        Start a training run and watch it.
+
+        Example:
+          drover train start my-run --model models/base --tokenizer tokenizers/my-tokenizer --dataset datasets/my-data --steps 100 --batch 8 --ranks 2
+        """)
+    {
+        Name, Model, Config, Checkpoint, Dataset, Tokenizer, Steps, Epochs, GlobalBatch, MicroBatch, Ranks, Threads, LearningRate, Warmup, WeightDecay,
+        PrecisionOption, Recompute, HeadChunk, CheckpointEvery, Seed, DryRun, JobStart.Detach,
+    }.Does(RunAsync);
+
+    private static async Task<int> RunAsync(CliContext context, ParseResult parse)
+    {
+        var request = new CreateTrainingJobRequest { RequestId = JobStart.NewRequestId(), DryRun = parse.GetValue(DryRun), Spec = Spec(parse) };
+        await SetStartAsync(request.Spec, new InputUploader(context), parse).ConfigureAwait(false);
+        TrainingJob job = (await context.Trainer.CreateTrainingJobAsync(request, cancellationToken: context.Cancellation).ConfigureAwait(false)).Job;
+        if (request.DryRun)
+        {
+            context.Write(job, () => $"{request.Spec.Name}: nothing wrong");
+            return ExitCodes.Ok;
+        }
+
+        return await JobStart.FollowAsync(context, parse, new JobSources(context).Trainings, job.Job, job, Describe).ConfigureAwait(false);
+    }
+
+    private static TrainingSpec Spec(ParseResult parse)
+    {
+        var spec = new TrainingSpec
+        {
+            Name = parse.GetValue(Name),
+            Dataset = parse.GetValue(Dataset),
+            Steps = parse.GetValue(Steps),
+            Epochs = parse.GetValue(Epochs),
+            GlobalBatchRows = parse.GetValue(GlobalBatch),
+            MicroBatchRows = parse.GetValue(MicroBatch),
+            Ranks = parse.GetValue(Ranks),
+            ThreadsPerRank = parse.GetValue(Threads),
+            Precision = parse.GetValue(PrecisionOption),
+            Recompute = parse.GetValue(Recompute),
+            HeadChunkTokens = parse.GetValue(HeadChunk),
+            Optimizer = new OptimizerSpec { LearningRate = parse.GetValue(LearningRate) },
+            Schedule = new ScheduleSpec { WarmupSteps = parse.GetValue(Warmup) },
+            Seed = parse.GetValue(Seed),
+            CheckpointIntervalSteps = parse.GetValue(CheckpointEvery),
+        };
+        if (parse.GetValue(WeightDecay) is { } decay)
+            spec.Optimizer.WeightDecay = decay;
+        return spec;
+    }
+
+    private static async Task SetStartAsync(TrainingSpec spec, InputUploader inputs, ParseResult parse)
+    {
+        spec.Tokenizer = await inputs.ResolveAsync(parse.GetValue(Tokenizer)!).ConfigureAwait(false);
+        string?[] given = [parse.GetValue(Model), parse.GetValue(Config), parse.GetValue(Checkpoint)];
+        if (given.Count(text => text is not null) != 1)
+            throw new Errors.DroverException(Errors.FailureCode.InvalidArgument, "START_AMBIGUOUS", "Give exactly one of --model, --config and --checkpoint: where the weights begin.");
+        if (given[0] is { } model)
+            spec.BaseModel = await inputs.ResolveAsync(model).ConfigureAwait(false);
+        else if (given[1] is { } config)
+            spec.FromScratch = new FromScratch { Config = await inputs.ResolveAsync(config).ConfigureAwait(false), Seed = spec.Seed };
+        else
+            spec.Checkpoint = given[2];
+    }
+
+    private static string Describe(TrainingJob job) =>
+        $"{job.Result.Checkpoint}: {job.Result.Steps} steps, {Text.Count(job.Result.TokensSeen)} tokens, loss {Text.Loss(job.Result.FirstLoss)} -> {Text.Loss(job.Result.LastLoss)}";
+}

@@ -1,0 +1,68 @@
+using Drover.Protocol.Common.V1;
+using Spectre.Console;
+
+namespace Drover.Cli.Jobs;
+
+/// <summary>One bar a step, with loss and tokens per second, on a terminal.</summary>
+internal sealed class LiveScreen(CliContext context) : IJobScreen
+{
+    private readonly Dictionary<string, ProgressTask> _bars = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, string> _notes = new(StringComparer.Ordinal);
+
+    public Task ShowAsync(IAsyncEnumerable<WatchedEvent> events) =>
+        context.Terminal.Progress()
+            .AutoClear(false)
+            .Columns(new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn(), new PercentageColumn(), new ElapsedTimeColumn(), new RemainingTimeColumn())
+            .StartAsync(async screen =>
+            {
+                await foreach (WatchedEvent update in events.ConfigureAwait(false))
+                    Show(screen, update.Step, update.Event);
+            });
+
+    private void Show(ProgressContext screen, string step, JobEvent what)
+    {
+        string name = step.Length > 0 ? step : "job";
+        switch (what.EventCase)
+        {
+            case JobEvent.EventOneofCase.StateChanged when step.Length > 0 || _bars.Count == 0 || _bars.ContainsKey(name):
+                Bar(screen, name).Description = Describe(name, what.StateChanged.ToString().ToLowerInvariant());
+                if (what.StateChanged == JobState.Succeeded)
+                    Complete(Bar(screen, name));
+                else if (what.StateChanged is JobState.Failed or JobState.Cancelled)
+                    Bar(screen, name).StopTask();
+                break;
+            case JobEvent.EventOneofCase.Progress when what.Progress.Unit != "steps" || step.Length > 0 || !_bars.Keys.Any(k => k != name):
+                ProgressTask bar = Bar(screen, name);
+                bar.IsIndeterminate = what.Progress.Total <= 0;
+                bar.MaxValue = Math.Max(1, what.Progress.Total);
+                bar.Value = what.Progress.Done;
+                bar.Description = Describe(name, _notes.GetValueOrDefault(name) ?? what.Progress.Stage);
+                break;
+            case JobEvent.EventOneofCase.StepMetrics:
+                _notes[name] = $"loss {Text.Loss(what.StepMetrics.Loss)}  {Text.Count(what.StepMetrics.TokensPerSecond)} tokens/s";
+                Bar(screen, name).Description = Describe(name, _notes[name]);
+                break;
+            case JobEvent.EventOneofCase.Log:
+                context.Terminal.MarkupLineInterpolated($"[dim]{name}:[/] {what.Log.Message}");
+                break;
+            default:
+                break;
+        }
+    }
+
+    private ProgressTask Bar(ProgressContext screen, string name)
+    {
+        if (!_bars.TryGetValue(name, out ProgressTask? bar))
+            _bars[name] = bar = screen.AddTask(Describe(name, "waiting"));
+        return bar;
+    }
+
+    private static string Describe(string name, string note) => $"[bold]{name.EscapeMarkup()}[/] {note.EscapeMarkup()}";
+
+    private static void Complete(ProgressTask bar)
+    {
+        bar.IsIndeterminate = false;
+        bar.Value = bar.MaxValue;
+        bar.StopTask();
+    }
+}

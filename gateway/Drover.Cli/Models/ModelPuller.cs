@@ -1,0 +1,123 @@
+using System.Security.Cryptography;
+using Drover.Errors;
+using Drover.Protocol.Checkpoint.V1;
+using Grpc.Core;
+
+namespace Drover.Cli.Models;
+
+/// <summary>
+/// Fetches a model's files into a folder. A file grows as "NAME.part", is checked against its digest, and only then gets
+/// its name: what is there under its name is whole. A broken pull goes on where it was; what is there is not fetched again.
+/// </summary>
+internal sealed class ModelPuller(CheckpointService.CheckpointServiceClient client, CancellationToken cancellation)
+{
+    private const int Attempts = 8;
+
+    /// <summary>Fetches what is missing.</summary>
+    /// <param name="name">The model, e.g. "models/my-model".</param>
+    /// <param name="folder">Made when it is not there.</param>
+    /// <param name="onStart">Told the model and how many bytes are to be fetched.</param>
+    /// <param name="onBytes">Told of every piece that arrived.</param>
+    /// <returns>The model, and how many bytes came over the wire.</returns>
+    public async Task<(Model Model, long Fetched)> PullAsync(string name, string folder, Action<Model, long> onStart, Action<int> onBytes)
+    {
+        Model model = (await client.GetModelAsync(new GetModelRequest { Name = name }, cancellationToken: cancellation).ConfigureAwait(false)).Model;
+        Directory.CreateDirectory(folder);
+        long fetched = 0;
+        for (int attempt = 1; ; attempt++)
+        {
+            List<PartialFile> missing = await MissingAsync(model, folder).ConfigureAwait(false);
+            try
+            {
+                if (attempt == 1)
+                    onStart(model, missing.Sum(file => file.Expected.SizeBytes - file.Length));
+                if (missing.Count == 0)
+                    return (model, fetched);
+                await FetchAsync(model, missing, bytes =>
+                {
+                    fetched += bytes;
+                    attempt = 1;
+                    onBytes(bytes);
+                }).ConfigureAwait(false);
+                return (model, fetched);
+            }
+            catch (RpcException e) when (e.StatusCode == StatusCode.Unavailable && attempt < Attempts && !cancellation.IsCancellationRequested && fetched > 0)
+            {
+                await Task.Delay(TimeSpan.FromMilliseconds(200 << attempt), cancellation).ConfigureAwait(false);
+            }
+            finally
+            {
+                foreach (PartialFile file in missing)
+                    file.Dispose();
+            }
+        }
+    }
+
+    private async Task<List<PartialFile>> MissingAsync(Model model, string folder)
+    {
+        var missing = new List<PartialFile>();
+        try
+        {
+            foreach (ModelFile file in model.Files)
+            {
+                string path = PathOf(folder, file.Path);
+                if (!await IsWholeAsync(path, file).ConfigureAwait(false))
+                    missing.Add(await PartialFile.OpenAsync(path, file, cancellation).ConfigureAwait(false));
+            }
+        }
+        catch
+        {
+            missing.ForEach(file => file.Dispose());
+            throw;
+        }
+
+        return missing;
+    }
+
+    private async Task FetchAsync(Model model, List<PartialFile> missing, Action<int> onBytes)
+    {
+        var request = new PullModelRequest { Name = model.Name, ContentHash = model.ContentHash };
+        request.Files.Add(missing.Select(file => new FileRange { Path = file.Expected.Path, OffsetBytes = file.Length }));
+        var byPath = missing.ToDictionary(file => file.Expected.Path, StringComparer.Ordinal);
+        PartialFile? current = null;
+        using AsyncServerStreamingCall<PullModelResponse> call = client.PullModel(request, cancellationToken: cancellation);
+        while (await call.ResponseStream.MoveNext(cancellation).ConfigureAwait(false))
+        {
+            PullModelResponse part = call.ResponseStream.Current;
+            switch (part.PartCase)
+            {
+                case PullModelResponse.PartOneofCase.FileStart:
+                    current = byPath[part.FileStart.Path];
+                    break;
+                case PullModelResponse.PartOneofCase.Chunk when current is not null:
+                    await current.AppendAsync(part.Chunk.Memory, cancellation).ConfigureAwait(false);
+                    onBytes(part.Chunk.Length);
+                    break;
+                case PullModelResponse.PartOneofCase.FileEnd when current is not null:
+                    current.Complete();
+                    byPath.Remove(current.Expected.Path);
+                    current = null;
+                    break;
+                default:
+                    break;
+            }
+        }
+
+        if (byPath.Count > 0)
+            throw new DroverException(FailureCode.DataLoss, "PULL_INCOMPLETE", $"The pull of '{model.Name}' ended without {string.Join(", ", byPath.Keys)}. Pull again: what is there is kept.");
+    }
+
+    private async Task<bool> IsWholeAsync(string path, ModelFile file)
+    {
+        if (!File.Exists(path) || new FileInfo(path).Length != file.SizeBytes)
+            return false;
+        using FileStream stream = File.OpenRead(path);
+        return Convert.ToHexStringLower(await SHA256.HashDataAsync(stream, cancellation).ConfigureAwait(false)) == file.Sha256;
+    }
+
+    // What a server names must stay in the folder.
+    private static string PathOf(string folder, string path) =>
+        path.Length > 0 && !Path.IsPathRooted(path) && path.Split('/').All(part => part is not ("" or "." or ".."))
+            ? Path.Combine(folder, path)
+            : throw new DroverException(FailureCode.DataLoss, "INVALID_MODEL_FILE", $"The model names a file '{path}', which is no path inside a folder.");
+}
