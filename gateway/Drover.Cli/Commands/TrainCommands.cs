@@ -14,7 +14,7 @@ internal static class TrainCommands
     private static readonly Option<string> Dataset = new("--dataset") { Description = "E.g. datasets/my-data", Required = true, HelpName = "DATASET" };
     private static readonly Option<int> MicroBatch = new("--micro-batch") { Description = "Rows of one forward pass on one rank", DefaultValueFactory = _ => 1 };
     private static readonly Option<Precision> PrecisionOption = EnumOption.Of("--precision", "Type of the weights in compute", ("bf16", Precision.Bf16), ("fp32", Precision.Fp32));
-    private static readonly Option<string> Prompt = new("--prompt") { Description = "The text to continue", Required = true, HelpName = "TEXT" };
+    private static readonly Argument<string> Prompt = new("PROMPT") { Description = "The text to continue" };
     private static readonly Option<int> MaxNewTokens = new("--max-new-tokens") { Description = "0 means 64" };
 
     public static Command Build() => new("train", "Train, evaluate and sample models.")
@@ -46,7 +46,7 @@ internal static class TrainCommands
             Continue a text greedily.
 
             Example:
-              drover train generate models/my-model --prompt "Once upon a time"
+              drover train generate models/my-model "Once upon a time"
             """) { Model, Prompt, MaxNewTokens }.Does(GenerateAsync),
     };
 
@@ -54,7 +54,7 @@ internal static class TrainCommands
     {
         var spec = new EvaluationSpec
         {
-            Model = await new InputUploader(context).ResolveAsync(parse.GetValue(Model)!).ConfigureAwait(false),
+            Model = await ModelAsync(context, parse).ConfigureAwait(false),
             Dataset = parse.GetValue(Dataset),
             MicroBatchRows = parse.GetValue(MicroBatch),
             Precision = parse.GetValue(PrecisionOption),
@@ -74,12 +74,19 @@ internal static class TrainCommands
     {
         var request = new GenerateTextRequest
         {
-            Model = await new InputUploader(context).ResolveAsync(parse.GetValue(Model)!).ConfigureAwait(false),
+            Model = await ModelAsync(context, parse).ConfigureAwait(false),
             Prompt = parse.GetValue(Prompt),
             MaxNewTokens = parse.GetValue(MaxNewTokens),
         };
         GenerateTextResponse answer = await context.Trainer.GenerateTextAsync(request, cancellationToken: context.Cancellation).ConfigureAwait(false);
         context.Write(answer, () => request.Prompt + answer.Text);
         return ExitCodes.Ok;
+    }
+
+    // A bare name is a model of the store, unless there is such a folder here.
+    private static async Task<string> ModelAsync(CliContext context, ParseResult parse)
+    {
+        string reference = await new InputUploader(context).ResolveAsync(parse.GetValue(Model)!).ConfigureAwait(false);
+        return reference.Contains('/') ? reference : "models/" + reference;
     }
 }
