@@ -60,11 +60,19 @@ public static class TokenizerFolder
     internal static BpeTokenizer CreateBpe(Vocabulary vocabulary) =>
         vocabulary.Family == TokenizerFamily.SentencePieceBpe ? new SentencePieceTokenizer(vocabulary) : new ByteLevelTokenizer(vocabulary);
 
-    /// <summary>Whether both make the same ids of every text: the same canonical listing, and merges of the same pairs.</summary>
-    internal static bool SameTokenizer(Vocabulary a, Vocabulary b) =>
-        a.Merges.Count == b.Merges.Count
-        && a.ContentHash() == b.ContentHash()
-        && a.Merges.Select(m => (m.Left, m.Right)).ToHashSet().SetEquals(b.Merges.Select(m => (m.Left, m.Right)));
+    /// <summary>
+    /// Whether a tokenizer.json says what the model beside it says: the same pieces, the same merges, in the order of the scores.
+    /// Merges of equal scores may stand in any order.
+    /// </summary>
+    internal static bool SameTokenizer(Vocabulary model, Vocabulary json)
+    {
+        bool same = model.Family == json.Family && model.Prefix == json.Prefix && model.IgnoreMerges == json.IgnoreMerges
+            && model.Pieces.Select(p => (p.Text, p.Kind)).SequenceEqual(json.Pieces.Select(p => (p.Text, p.Kind)))
+            && model.Merges.Select(m => (m.Left, m.Right)).ToHashSet().SetEquals(json.Merges.Select(m => (m.Left, m.Right)));
+        for (int i = 1; same && i < json.Merges.Count; i++)
+            same = model.Pieces[json.Merges[i].Merged].Score <= model.Pieces[json.Merges[i - 1].Merged].Score;
+        return same;
+    }
 
     private static async ValueTask<byte[]?> FindAsync(IObjectStore store, string key, CancellationToken cancellation) =>
         await store.FindAsync(key, cancellation).ConfigureAwait(false) is null ? null : await store.ReadAllBytesAsync(key, cancellation).ConfigureAwait(false);

@@ -14,7 +14,7 @@ public sealed record Vocabulary
     /// <summary>Pieces by id. Byte-level pieces are written in the ByteLevel alphabet.</summary>
     public required IReadOnlyList<SentencePiece> Pieces { get; init; }
 
-    /// <summary>Merges, best first.</summary>
+    /// <summary>Merges, best first; those of equal priority in the order in which a file of ranked merges must list them.</summary>
     public required IReadOnlyList<Merge> Merges { get; init; }
 
     /// <summary>Whether a word that is a piece is taken without merging (byte-level).</summary>
@@ -50,7 +50,7 @@ public sealed record Vocabulary
         for (int id = 0; id < Pieces.Count; id++)
             Append($"{id}\t{Pieces[id].Text.Length}\t{Pieces[id].Text}\t{(int)Pieces[id].Kind}\n");
         var made = new HashSet<int>();
-        foreach (Merge merge in Merges.OrderBy(m => m.Priority).ThenBy(m => m.Merged))
+        foreach (Merge merge in Merges)
         {
             if (made.Add(merge.Merged))
                 Append($"{merge.Merged}\n");
@@ -61,7 +61,8 @@ public sealed record Vocabulary
 
     /// <summary>
     /// The merges that a list of scored pieces implies, as SentencePiece applies them: every cut of a piece into two pieces (or characters) merges,
-    /// at the priority of the piece's score.
+    /// at the priority of the piece's score. SentencePiece takes the leftmost of equal scores (LLaMA-2's runs of spaces have one score), a list of
+    /// ranked merges cannot; among equals the longest left part stands first, so that a run grows from the left there too.
     /// </summary>
     public static IReadOnlyList<Merge> MergesOf(IReadOnlyList<SentencePiece> pieces)
     {
@@ -92,7 +93,21 @@ public sealed record Vocabulary
             }
         }
 
-        return merges;
+        return [.. merges.OrderBy(m => m.Priority).ThenBy(m => pieces[m.Merged].Text.Length - LeftLength(m)).ThenByDescending(LeftLength)];
+
+        int LeftLength(Merge merge) => merge.Left >= 0 ? pieces[merge.Left].Text.Length : new Rune(~merge.Left).Utf16SequenceLength;
+    }
+
+    /// <summary>Whether the merges are those that the pieces and their scores imply, so that a SentencePiece model says all there is to say.</summary>
+    internal bool MergesAreThoseOfPieces()
+    {
+        if (Family != TokenizerFamily.SentencePieceBpe || Source is not null)
+            return Source is not null;
+        IReadOnlyList<Merge> implied = MergesOf(Pieces);
+        int groups = Merges.Where((m, i) => i == 0 || Merges[i - 1].Merged != m.Merged).Count();
+        return implied.Count == Merges.Count
+            && groups == Merges.Select(m => m.Merged).Distinct().Count()
+            && implied.Select(m => (m.Left, m.Right)).ToHashSet().SetEquals(Merges.Select(m => (m.Left, m.Right)));
     }
 
     private static int? Symbol(Dictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> ids, ReadOnlySpan<char> text)
