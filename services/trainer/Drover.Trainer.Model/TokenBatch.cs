@@ -1,0 +1,103 @@
+using Drover.Formats.Datasets;
+using static TorchSharp.torch;
+
+namespace Drover.Trainer.Model;
+
+/// <summary>
+/// A micro-batch as the blocks see it: the tokens of all rows one after the other, without padding, and the lengths of the
+/// documents they belong to. Attention stays inside a document and positions start again with each.
+/// </summary>
+public sealed class TokenBatch : IDisposable
+{
+    private TokenBatch(long[] ids, long[] positions, long[] lengths, long[] labelled, long[] targets)
+    {
+        Ids = tensor(ids).DetachFromDisposeScope();
+        Positions = tensor(positions).DetachFromDisposeScope();
+        Labelled = tensor(labelled).DetachFromDisposeScope();
+        Targets = tensor(targets).DetachFromDisposeScope();
+        DocumentLengths = lengths;
+        TokenCount = ids.Length;
+        LabelCount = targets.Length;
+    }
+
+    /// <summary>Token ids, [tokens], int64.</summary>
+    public Tensor Ids { get; }
+
+    /// <summary>Position of each token in its document, [tokens], int64.</summary>
+    public Tensor Positions { get; }
+
+    /// <summary>Index of each token whose next token carries loss, [labels], int64.</summary>
+    public Tensor Labelled { get; }
+
+    /// <summary>That next token's id, [labels], int64.</summary>
+    public Tensor Targets { get; }
+
+    /// <summary>Lengths of the documents, in order; their sum is <see cref="TokenCount"/>.</summary>
+    public IReadOnlyList<long> DocumentLengths { get; }
+
+    /// <summary>Tokens.</summary>
+    public int TokenCount { get; }
+
+    /// <summary>Labels.</summary>
+    public int LabelCount { get; }
+
+    /// <summary>Puts rows together.</summary>
+    public static TokenBatch From(IReadOnlyList<PackedRow> rows)
+    {
+        int tokens = rows.Sum(r => r.InputIds.Length);
+        long[] ids = new long[tokens], positions = new long[tokens];
+        var lengths = new List<long>();
+        List<long> labelled = [], targets = [];
+        int at = 0;
+        foreach (PackedRow row in rows)
+        {
+            int start = 0;
+            foreach (int length in row.DocumentLengths)
+            {
+                for (int i = 0; i < length; i++, at++)
+                {
+                    ids[at] = row.InputIds[start + i];
+                    positions[at] = i;
+                    // The label of a document's first token is never used: nothing in its document predicts it.
+                    if (i + 1 < length && row.Labels[start + i + 1] != PackedRow.Ignored)
+                    {
+                        labelled.Add(at);
+                        targets.Add(row.Labels[start + i + 1]);
+                    }
+                }
+
+                start += length;
+                lengths.Add(length);
+            }
+        }
+
+        return new TokenBatch(ids, positions, [.. lengths], [.. labelled], [.. targets]);
+    }
+
+    /// <summary>One document without labels.</summary>
+    public static TokenBatch FromDocument(IReadOnlyList<int> ids) =>
+        From([new PackedRow([.. ids], [.. ids.Select(_ => PackedRow.Ignored)], [ids.Count])]);
+
+    /// <summary>Labels that a row contributes to the loss.</summary>
+    public static int CountLabels(PackedRow row)
+    {
+        int labels = 0, start = 0;
+        foreach (int length in row.DocumentLengths)
+        {
+            for (int i = 1; i < length; i++)
+                labels += row.Labels[start + i] == PackedRow.Ignored ? 0 : 1;
+            start += length;
+        }
+
+        return labels;
+    }
+
+    /// <inheritdoc />
+    public void Dispose()
+    {
+        Ids.Dispose();
+        Positions.Dispose();
+        Labelled.Dispose();
+        Targets.Dispose();
+    }
+}
