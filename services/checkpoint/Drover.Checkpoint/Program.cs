@@ -1,1 +1,4 @@
-return;
+using Drover.Checkpoint;
+using Drover.Hosting;
+
+return await ServiceRunner.RunAsync(args, CheckpointModule.Build).ConfigureAwait(false);

@@ -1,0 +1,71 @@
+using Drover.Checkpoint.Checkpoints;
+using Drover.Checkpoint.Exports;
+using Drover.Checkpoint.Models;
+using Drover.Jobs;
+using Drover.Protocol.Checkpoint.V1;
+using Drover.Protocol.Common.V1;
+using Grpc.Core;
+
+namespace Drover.Checkpoint;
+
+/// <summary>The RPCs: each hands its request to what does the work.</summary>
+internal sealed class CheckpointGrpcService(
+    CheckpointPublisher publisher,
+    CheckpointCatalog checkpoints,
+    ModelCatalog models,
+    ModelPull pull,
+    JobQueue jobs) : CheckpointService.CheckpointServiceBase
+{
+    public override async Task<PublishCheckpointResponse> PublishCheckpoint(PublishCheckpointRequest request, ServerCallContext context) =>
+        new() { Checkpoint = await publisher.PublishAsync(request.Checkpoint, context.CancellationToken).ConfigureAwait(false) };
+
+    public override async Task<GetLatestCheckpointResponse> GetLatestCheckpoint(GetLatestCheckpointRequest request, ServerCallContext context) =>
+        new() { Checkpoint = await checkpoints.GetLatestAsync(request.Run, context.CancellationToken).ConfigureAwait(false) };
+
+    public override async Task<GetCheckpointResponse> GetCheckpoint(GetCheckpointRequest request, ServerCallContext context) =>
+        new() { Checkpoint = await checkpoints.GetAsync(request.Name, context.CancellationToken).ConfigureAwait(false) };
+
+    public override Task<ListCheckpointsResponse> ListCheckpoints(ListCheckpointsRequest request, ServerCallContext context) =>
+        checkpoints.ListAsync(request.Run, request.PageSize, request.PageToken, context.CancellationToken);
+
+    public override async Task<VerifyCheckpointResponse> VerifyCheckpoint(VerifyCheckpointRequest request, ServerCallContext context)
+    {
+        IReadOnlyList<string> problems = await checkpoints.VerifyAsync(request.Name, context.CancellationToken).ConfigureAwait(false);
+        return new VerifyCheckpointResponse { Intact = problems.Count == 0, Problems = { problems } };
+    }
+
+    public override Task<CreateExportResponse> CreateExport(CreateExportRequest request, ServerCallContext context)
+    {
+        ExportRules.Check(request.Spec);
+        return Task.FromResult(new CreateExportResponse { Export = Describe(jobs.Create(ExportExecutor.JobKind, request.RequestId, request.Spec)) });
+    }
+
+    public override Task<GetExportResponse> GetExport(GetExportRequest request, ServerCallContext context) =>
+        Task.FromResult(new GetExportResponse { Export = Describe(jobs.Get(request.Name, ExportExecutor.JobKind)) });
+
+    public override Task<ListExportsResponse> ListExports(ListExportsRequest request, ServerCallContext context)
+    {
+        JobPage page = jobs.List(ExportExecutor.JobKind, request.PageSize, request.PageToken);
+        return Task.FromResult(new ListExportsResponse { Exports = { page.Jobs.Select(Describe) }, NextPageToken = page.NextPageToken });
+    }
+
+    public override Task<CancelExportResponse> CancelExport(CancelExportRequest request, ServerCallContext context) =>
+        Task.FromResult(new CancelExportResponse { Export = Describe(jobs.Cancel(request.Name, ExportExecutor.JobKind)) });
+
+    public override async Task WatchExport(WatchExportRequest request, IServerStreamWriter<WatchExportResponse> responseStream, ServerCallContext context)
+    {
+        await foreach (JobEvent update in jobs.WatchAsync(request.Name, ExportExecutor.JobKind, request.FromRevision, context.CancellationToken).ConfigureAwait(false))
+            await responseStream.WriteAsync(new WatchExportResponse { Event = update }, context.CancellationToken).ConfigureAwait(false);
+    }
+
+    public override Task<ListModelsResponse> ListModels(ListModelsRequest request, ServerCallContext context) =>
+        models.ListAsync(request.PageSize, request.PageToken, context.CancellationToken);
+
+    public override async Task<GetModelResponse> GetModel(GetModelRequest request, ServerCallContext context) =>
+        new() { Model = await models.GetAsync(request.Name, context.CancellationToken).ConfigureAwait(false) };
+
+    public override async Task PullModel(PullModelRequest request, IServerStreamWriter<PullModelResponse> responseStream, ServerCallContext context) =>
+        await pull.SendAsync(request, part => responseStream.WriteAsync(part, context.CancellationToken), context.CancellationToken).ConfigureAwait(false);
+
+    private static Export Describe(JobEntry entry) => new() { Job = entry.Job, Spec = entry.Spec<ExportSpec>(), Result = entry.Result<Model>() };
+}

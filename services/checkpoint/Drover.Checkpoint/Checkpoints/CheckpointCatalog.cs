@@ -1,0 +1,117 @@
+using System.Security.Cryptography;
+using Drover.Errors;
+using Drover.Formats.Checkpoints;
+using Drover.ObjectStore;
+using Drover.Protocol.Checkpoint.V1;
+using CheckpointMessage = Drover.Protocol.Checkpoint.V1.Checkpoint;
+
+namespace Drover.Checkpoint.Checkpoints;
+
+/// <summary>The published checkpoints.</summary>
+internal sealed partial class CheckpointCatalog(IObjectStore store, CheckpointVerifier verifier, ILogger<CheckpointCatalog> logger)
+{
+    private const string Suffix = "/" + CheckpointManifest.FileName;
+
+    /// <summary>A published checkpoint.</summary>
+    /// <exception cref="DroverException">NotFound, or DataLoss when its manifest is damaged.</exception>
+    public async Task<CheckpointMessage> GetAsync(string name, CancellationToken cancellation)
+    {
+        string prefix = CheckpointName.Parse(name).Prefix;
+        CheckpointReader reader = await CheckpointReader.OpenAsync(store, prefix, cancellation).ConfigureAwait(false);
+        return Describe(prefix, reader.Manifest, reader.ManifestHash);
+    }
+
+    /// <summary>The newest checkpoint of a run whose manifest reads and whose shards are there; damaged ones are passed over.</summary>
+    /// <exception cref="DroverException">NotFound.</exception>
+    public async Task<CheckpointMessage> GetLatestAsync(string run, CancellationToken cancellation)
+    {
+        CheckpointName.CheckRun(run);
+        List<CheckpointName> names = await NamesAsync(run, cancellation).ConfigureAwait(false);
+        foreach (CheckpointName name in names.OrderByDescending(n => n.Step))
+        {
+            if (await OpenSoundAsync(name, cancellation).ConfigureAwait(false) is { } found && await verifier.LooksWholeAsync(name.Prefix, found.Manifest, cancellation).ConfigureAwait(false))
+                return Describe(name.Prefix, found.Manifest, found.ManifestHash);
+            LogDamaged(name.Prefix);
+        }
+
+        throw new DroverException(FailureCode.NotFound, "CHECKPOINT_NOT_FOUND", names.Count == 0
+            ? $"The run '{run}' has no checkpoint."
+            : $"All {names.Count} checkpoints of the run '{run}' are damaged. VerifyCheckpoint tells how.");
+    }
+
+    /// <summary>Checkpoints in order of their names; those whose manifest is damaged are left out.</summary>
+    public async Task<ListCheckpointsResponse> ListAsync(string run, int pageSize, string pageToken, CancellationToken cancellation)
+    {
+        if (run.Length > 0)
+            CheckpointName.CheckRun(run);
+        List<CheckpointName> names = await NamesAsync(run, cancellation).ConfigureAwait(false);
+        (IReadOnlyList<string> page, string next) = Page.Of(names.Select(n => n.Prefix), pageSize, pageToken);
+        var response = new ListCheckpointsResponse { NextPageToken = next };
+        foreach (string prefix in page)
+        {
+            if (await OpenSoundAsync(CheckpointName.Parse(prefix), cancellation).ConfigureAwait(false) is { } found)
+                response.Checkpoints.Add(Describe(prefix, found.Manifest, found.ManifestHash));
+            else
+                LogDamaged(prefix);
+        }
+
+        return response;
+    }
+
+    /// <summary>Reads a published checkpoint whole; what is damaged, one line each.</summary>
+    /// <exception cref="DroverException">NotFound when there is no such checkpoint.</exception>
+    public async Task<IReadOnlyList<string>> VerifyAsync(string name, CancellationToken cancellation)
+    {
+        string prefix = CheckpointName.Parse(name).Prefix;
+        try
+        {
+            CheckpointReader reader = await CheckpointReader.OpenAsync(store, prefix, cancellation).ConfigureAwait(false);
+            return await verifier.VerifyAsync(prefix, reader.Manifest, cancellation).ConfigureAwait(false);
+        }
+        catch (DroverException e) when (e.Code is FailureCode.DataLoss or FailureCode.InvalidArgument)
+        {
+            return [e.Message];
+        }
+    }
+
+    internal static CheckpointMessage Describe(string prefix, CheckpointManifest manifest, string hash) => new()
+    {
+        Name = prefix,
+        Run = manifest.Run,
+        Step = manifest.Step,
+        SizeBytes = manifest.Shards.Sum(s => s.Bytes),
+        ManifestHash = hash,
+        RowsConsumed = manifest.RowsConsumed,
+        TokensSeen = manifest.TokensSeen,
+        Loss = manifest.Loss,
+    };
+
+    internal static string Hash(byte[] manifest) => Convert.ToHexStringLower(SHA256.HashData(manifest));
+
+    private async Task<List<CheckpointName>> NamesAsync(string run, CancellationToken cancellation)
+    {
+        var names = new List<CheckpointName>();
+        await foreach (ObjectInfo info in store.ListAsync(run.Length > 0 ? RunKeys.Checkpoints(run) : "runs/", cancellation).ConfigureAwait(false))
+        {
+            if (info.Key.EndsWith(Suffix, StringComparison.Ordinal) && CheckpointName.Find(info.Key[..^Suffix.Length]) is { } name)
+                names.Add(name);
+        }
+
+        return names;
+    }
+
+    private async Task<CheckpointReader?> OpenSoundAsync(CheckpointName name, CancellationToken cancellation)
+    {
+        try
+        {
+            return await CheckpointReader.OpenAsync(store, name.Prefix, cancellation).ConfigureAwait(false);
+        }
+        catch (DroverException e) when (e.Code is FailureCode.DataLoss or FailureCode.NotFound or FailureCode.InvalidArgument or FailureCode.FailedPrecondition)
+        {
+            return null;
+        }
+    }
+
+    [LoggerMessage(1, LogLevel.Warning, "Checkpoint {Name} is damaged and passed over")]
+    private partial void LogDamaged(string name);
+}

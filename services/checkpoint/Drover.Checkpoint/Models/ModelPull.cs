@@ -1,0 +1,75 @@
+using System.Security.Cryptography;
+using Drover.Errors;
+using Drover.ObjectStore;
+using Drover.Protocol.Checkpoint.V1;
+using Google.Protobuf;
+
+namespace Drover.Checkpoint.Models;
+
+/// <summary>Sends a model's files, whole or from an offset, each with its digest at the end.</summary>
+internal sealed class ModelPull(IObjectStore store, ModelCatalog models)
+{
+    /// <summary>Largest chunk, bytes.</summary>
+    public const int ChunkBytes = 1 << 20;
+
+    /// <summary>Sends what is asked for.</summary>
+    /// <param name="request">The model, the content expected, the files and offsets.</param>
+    /// <param name="send">Takes one part after the other.</param>
+    /// <param name="cancellation">Gives up.</param>
+    /// <exception cref="DroverException">
+    /// NotFound for a model or file; OutOfRange for an offset past the end; Aborted when the content is not, or is no longer, what was asked for.
+    /// </exception>
+    public async Task SendAsync(PullModelRequest request, Func<PullModelResponse, Task> send, CancellationToken cancellation)
+    {
+        (Model model, IReadOnlyDictionary<string, string> tags) = await models.GetFilesAsync(request.Name, cancellation).ConfigureAwait(false);
+        if (request.ContentHash.Length > 0 && request.ContentHash != model.ContentHash)
+            throw Replaced(model.Name);
+        List<(ModelFile File, long Offset)> wanted = request.Files.Count == 0
+            ? [.. model.Files.Select(f => (f, 0L))]
+            : [.. request.Files.Select(r => (Find(model, r), r.OffsetBytes))];
+        foreach ((ModelFile file, long offset) in wanted)
+        {
+            await send(new PullModelResponse { FileStart = new FileStart { Path = file.Path, OffsetBytes = offset, SizeBytes = file.SizeBytes } }).ConfigureAwait(false);
+            await SendBytesAsync(model, file, offset, tags[file.Path], send, cancellation).ConfigureAwait(false);
+            await send(new PullModelResponse { FileEnd = new FileEnd { Sha256 = file.Sha256 } }).ConfigureAwait(false);
+        }
+    }
+
+    private async Task SendBytesAsync(Model model, ModelFile file, long offset, string tag, Func<PullModelResponse, Task> send, CancellationToken cancellation)
+    {
+        string key = $"{model.Name}/{file.Path}";
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        if ((await store.FindAsync(key, cancellation).ConfigureAwait(false))?.Tag != tag)
+            throw Replaced(model.Name);
+        Stream stream = await store.OpenReadAsync(key, offset, file.SizeBytes - offset, cancellation).ConfigureAwait(false);
+        await using (stream.ConfigureAwait(false))
+        {
+            byte[] buffer = new byte[Math.Min(ChunkBytes, file.SizeBytes - offset)];
+            for (long left = file.SizeBytes - offset; left > 0;)
+            {
+                int count = await stream.ReadAtLeastAsync(buffer, (int)Math.Min(buffer.Length, left), throwOnEndOfStream: false, cancellation).ConfigureAwait(false);
+                if (count == 0)
+                    throw Replaced(model.Name);
+                hash.AppendData(buffer, 0, count);
+                await send(new PullModelResponse { Chunk = ByteString.CopyFrom(buffer, 0, count) }).ConfigureAwait(false);
+                left -= count;
+            }
+        }
+
+        // Of a whole file the digest is known here already; a resumed one is checked by who has its start.
+        if (offset == 0 && Convert.ToHexStringLower(hash.GetCurrentHash()) != file.Sha256)
+            throw Replaced(model.Name);
+    }
+
+    private static ModelFile Find(Model model, FileRange range)
+    {
+        ModelFile file = model.Files.FirstOrDefault(f => f.Path == range.Path)
+            ?? throw new DroverException(FailureCode.NotFound, "FILE_NOT_FOUND", $"The model '{model.Name}' has no file '{range.Path}'.");
+        if (range.OffsetBytes < 0 || range.OffsetBytes > file.SizeBytes)
+            throw new DroverException(FailureCode.OutOfRange, "OFFSET_PAST_END", $"'{range.Path}' of '{model.Name}' has {file.SizeBytes} bytes; offset_bytes is {range.OffsetBytes}. Pull it again from the start.");
+        return file;
+    }
+
+    private static DroverException Replaced(string name) =>
+        new(FailureCode.Aborted, "MODEL_REPLACED", $"The model '{name}' is not, or no longer, the one asked for. Ask for it anew with GetModel, drop what was pulled, and pull again.");
+}
