@@ -1,1 +1,3 @@
-return;
+using Drover.Trainer.Worker;
+
+return await WorkerProcess.RunAsync(args).ConfigureAwait(false);

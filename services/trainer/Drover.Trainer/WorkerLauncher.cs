@@ -97,6 +97,8 @@ internal sealed class WorkerLauncher(TrainerOptions options, WorkFolder work, Ob
         info.Environment["MKL_NUM_THREADS"] = threads;
         if (store.S3AccessKey.Length > 0)
             (info.Environment[WorkerSpec.AccessKeyVariable], info.Environment[WorkerSpec.SecretKeyVariable]) = (store.S3AccessKey, store.S3SecretKey);
+        // Or the runtime sends the terminal's control sequences into the logs.
+        info.Environment["TERM"] = "dumb";
         string worker = FindWorker();
         if (ranks == 1)
         {

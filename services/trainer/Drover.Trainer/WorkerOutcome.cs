@@ -17,8 +17,8 @@ internal sealed record WorkerOutcome(int ExitCode, IReadOnlyList<WorkerFailure> 
     /// <summary>Whether the same start may end better: a rank was killed or a service did not answer; not what a user has to change.</summary>
     public bool MayBeRetried => First is not { } failure || IsTransient(failure.Code);
 
-    /// <summary>One sentence for people.</summary>
-    public string Why => First?.Message ?? (ExitCode > SignalBase
+    /// <summary>Why, for the middle of a sentence: without its full stop.</summary>
+    public string Why => First?.Message.TrimEnd('.') ?? (ExitCode > SignalBase
         ? $"a rank was killed by signal {ExitCode - SignalBase}{(ExitCode - SignalBase == 9 ? " (out of memory, or by hand)" : "")}"
         : $"the ranks ended with exit code {ExitCode}");
 

@@ -1,0 +1,24 @@
+using Drover.Formats.Datasets;
+using Drover.Trainer.Contract;
+using Drover.Trainer.Engine;
+using Drover.Trainer.Model;
+
+namespace Drover.Trainer.Worker;
+
+/// <summary>Mean loss of a model on a dataset.</summary>
+internal static class EvaluateCommand
+{
+    public static async Task RunAsync(RankContext rank)
+    {
+        WorkerSpec spec = rank.Spec;
+        ModelSource source = await ModelSource.OpenAsync(rank.Store, spec.Evaluate!.Model).ConfigureAwait(false);
+        using PackedDataset rows = await PackedDataset.OpenAsync(rank.Store, spec.Dataset, spec.CacheFolder, CancellationToken.None).ConfigureAwait(false);
+        TrainCommand.CheckVocabulary(rows.Manifest, source.Config, spec.Dataset);
+        using var model = new LanguageModel(source.Config, PrecisionOf(spec), spec.Threads);
+        model.LoadWeights(source.Read);
+        EvaluationSums sums = model.Evaluate(rows, spec.MicroBatchRows, rank.Collectives);
+        rank.Events.Write(new WorkerEvent { Evaluated = new EvaluatedEvent(sums.LossSum, sums.LabelTokens) });
+    }
+
+    public static Precision PrecisionOf(WorkerSpec spec) => spec.Precision == "fp32" ? Precision.Fp32 : Precision.Bf16;
+}

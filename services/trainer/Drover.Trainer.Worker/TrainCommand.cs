@@ -1,0 +1,94 @@
+using Drover.Errors;
+using Drover.Formats.Checkpoints;
+using Drover.Formats.Datasets;
+using Drover.Formats.HuggingFace;
+using Drover.ObjectStore;
+using Drover.Trainer.Contract;
+using Drover.Trainer.Engine;
+
+namespace Drover.Trainer.Worker;
+
+/// <summary>Trains: loads, goes on from a checkpoint where one is named, then hands over to <see cref="TrainLoop"/>.</summary>
+internal static class TrainCommand
+{
+    public static async Task RunAsync(RankContext rank)
+    {
+        WorkerSpec spec = rank.Spec;
+        TrainSpec train = spec.Train!;
+        using PackedDataset rows = await PackedDataset.OpenAsync(rank.Store, spec.Dataset, spec.CacheFolder, CancellationToken.None).ConfigureAwait(false);
+        CheckpointReader? resume = train.ResumeFrom.Length == 0 ? null : await CheckpointReader.OpenAsync(rank.Store, train.ResumeFrom, CancellationToken.None).ConfigureAwait(false);
+        (LlamaConfig config, StateReader? weights) = await OpenModelAsync(rank.Store, train, resume).ConfigureAwait(false);
+        CheckVocabulary(rows.Manifest, config, spec.Dataset);
+        if (resume is not null && resume.Manifest.DatasetHash != rows.ManifestHash)
+            throw new DroverException(FailureCode.FailedPrecondition, "DATASET_CHANGED", $"The dataset '{spec.Dataset}' is not the one that '{train.ResumeFrom}' was trained on. Start a run of another name.");
+
+        long steps = TotalSteps(train, rows.RowCount);
+        using var engine = new TrainingEngine(EngineSpecOf(spec, train, steps), config, rank.Collectives, rows);
+        if (resume is not null)
+            engine.LoadState(resume.Manifest.Step, ModelSource.FromCheckpoint(resume).Read);
+        else if (weights is not null)
+            engine.LoadWeights(weights);
+        else
+            engine.InitializeWeights(train.ScratchSeed);
+
+        var blank = new CheckpointManifest
+        {
+            Run = train.Run,
+            Step = engine.StepsDone,
+            RowsConsumed = engine.StepsDone * train.GlobalBatchRows,
+            TokensSeen = resume?.Manifest.TokensSeen ?? 0,
+            Loss = resume?.Manifest.Loss ?? 0,
+            ModelConfig = config.ToJson(),
+            RunSpec = train.RunSpec,
+            Dataset = spec.Dataset,
+            DatasetHash = rows.ManifestHash,
+            TokenizerHash = rows.Manifest.TokenizerHash,
+            Shards = [],
+            Tensors = [],
+        };
+        using var loop = new TrainLoop(rank, train, engine, blank, steps);
+        await loop.RunAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>Refuses rows with ids that the model has no embedding for.</summary>
+    public static void CheckVocabulary(DatasetManifest manifest, LlamaConfig config, string dataset)
+    {
+        if (manifest.VocabularySize > config.VocabSize)
+            throw new DroverException(FailureCode.FailedPrecondition, "VOCABULARY_MISMATCH", $"The dataset '{dataset}' was made with a tokenizer of {manifest.VocabularySize} ids, and the model has {config.VocabSize} embedding rows. Expand the model with that tokenizer, or prepare the data with the model's.");
+    }
+
+    /// <summary>Optimizer steps of the run: as asked for, or as many as the epochs need.</summary>
+    public static long TotalSteps(TrainSpec train, long rows) =>
+        train.Steps > 0 ? train.Steps : Math.Max(1, (long)Math.Ceiling(train.Epochs * rows / train.GlobalBatchRows));
+
+    private static async Task<(LlamaConfig Config, StateReader? Weights)> OpenModelAsync(IObjectStore store, TrainSpec train, CheckpointReader? resume)
+    {
+        if (resume is not null)
+            return (resume.ModelConfig, null);
+        if (train.ScratchConfig.Length > 0)
+            return (LlamaConfig.Parse(await store.ReadTextAsync(train.ScratchConfig, CancellationToken.None).ConfigureAwait(false), train.ScratchConfig), null);
+        ModelSource source = await ModelSource.OpenAsync(store, train.BaseModel.Length > 0 ? train.BaseModel : train.InitialCheckpoint).ConfigureAwait(false);
+        return (source.Config, source.Read);
+    }
+
+    private static EngineSpec EngineSpecOf(WorkerSpec spec, TrainSpec train, long steps) => new()
+    {
+        Precision = EvaluateCommand.PrecisionOf(spec),
+        GlobalBatchRows = train.GlobalBatchRows,
+        MicroBatchRows = spec.MicroBatchRows,
+        Recompute = train.Recompute,
+        HeadChunkTokens = train.HeadChunkTokens,
+        Optimizer = new AdamWSpec
+        {
+            LearningRate = train.LearningRate,
+            Beta1 = train.Beta1,
+            Beta2 = train.Beta2,
+            Epsilon = train.Epsilon,
+            WeightDecay = train.WeightDecay,
+        },
+        Schedule = new ScheduleSpec { TotalSteps = steps, WarmupSteps = train.WarmupSteps, MinLearningRateRatio = train.MinLearningRateRatio },
+        MaxGradNorm = train.MaxGradNorm,
+        Seed = train.Seed,
+        Threads = spec.Threads,
+    };
+}

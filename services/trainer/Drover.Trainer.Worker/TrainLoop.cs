@@ -1,0 +1,117 @@
+using Drover.Formats.Checkpoints;
+using Drover.ObjectStore;
+using Drover.Trainer.Contract;
+using Drover.Trainer.Engine;
+
+namespace Drover.Trainer.Worker;
+
+/// <summary>The steps of a run on one rank, with what happens between them: metrics, saves, the request to stop.</summary>
+internal sealed class TrainLoop : IDisposable
+{
+    private readonly RankContext _rank;
+    private readonly TrainSpec _spec;
+    private readonly TrainingEngine _engine;
+    private readonly long _steps;
+    private readonly CheckpointSaver _saver;
+    private readonly TensorBoardWriter? _board;
+    private CheckpointManifest _state;
+
+    /// <param name="rank">This rank.</param>
+    /// <param name="spec">The run.</param>
+    /// <param name="engine">Loaded.</param>
+    /// <param name="state">Where the run stands, as a manifest without shards.</param>
+    /// <param name="steps">Where it ends.</param>
+    public TrainLoop(RankContext rank, TrainSpec spec, TrainingEngine engine, CheckpointManifest state, long steps)
+    {
+        (_rank, _spec, _engine, _state, _steps) = (rank, spec, engine, state, steps);
+        _saver = new CheckpointSaver(rank, engine);
+        if (rank.Collectives.Rank == 0)
+            _board = new TensorBoardWriter(Path.Combine(rank.Spec.AttemptFolder, $"events.out.tfevents.{DateTimeOffset.UtcNow.ToUnixTimeSeconds()}.drover.{spec.AttemptName}"), TimeProvider.System);
+    }
+
+    public async Task RunAsync()
+    {
+        long begun = _engine.StepsDone;
+        _rank.Events.Write(new WorkerEvent { Started = new StartedEvent(begun, _steps) });
+        bool stopped = false;
+        while (_engine.StepsDone < _steps && !stopped)
+        {
+            StepResult step = _engine.Step();
+            (stopped, bool written, long memory) = Agree();
+            _state = _state with
+            {
+                Step = step.Step,
+                RowsConsumed = step.Step * _spec.GlobalBatchRows,
+                TokensSeen = _state.TokensSeen + step.RealTokens,
+                Loss = step.Loss,
+            };
+            Tell(step, memory);
+            if (written)
+                await FinishSaveAsync().ConfigureAwait(false);
+            if (_spec.CheckpointIntervalSteps > 0 && step.Step % _spec.CheckpointIntervalSteps == 0)
+                await SaveAsync().ConfigureAwait(false);
+        }
+
+        if (_engine.StepsDone > begun && _saver.LastStep != _engine.StepsDone)
+            await SaveAsync().ConfigureAwait(false);
+        await FinishSaveAsync().ConfigureAwait(false);
+        _rank.Events.Write(new WorkerEvent { Ended = new EndedEvent(_engine.StepsDone, stopped) });
+    }
+
+    public void Dispose() => _board?.Dispose();
+
+    /// <summary>
+    /// One small reduction a step in which the ranks agree on what comes next: whether any was asked to stop, whether all have written
+    /// their part of the save in flight; and the memory of the largest.
+    /// </summary>
+    private (bool Stop, bool Written, long Memory) Agree()
+    {
+        double[] values = [_rank.Stop.IsMade ? 1 : 0, _saver.InFlight && !_saver.Written ? 1 : 0, Environment.WorkingSet];
+        _rank.Collectives.AllReduceMax(values);
+        return (values[0] > 0, _saver.InFlight && values[1] == 0, (long)values[2]);
+    }
+
+    private async Task SaveAsync()
+    {
+        await FinishSaveAsync().ConfigureAwait(false);
+        _saver.Start(_state);
+    }
+
+    private async Task FinishSaveAsync()
+    {
+        if (!_saver.InFlight)
+            return;
+        await UploadBoardAsync().ConfigureAwait(false);
+        await _saver.FinishAsync().ConfigureAwait(false);
+    }
+
+    private async Task UploadBoardAsync()
+    {
+        if (_board is null)
+            return;
+        _board.Flush();
+        var file = new FileStream(_board.Path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
+        await using (file.ConfigureAwait(false))
+            await _rank.Store.PutAsync(ObjectKey.Join(RunKeys.TensorBoard(_spec.Run), Path.GetFileName(_board.Path)), file, PutCondition.None, CancellationToken.None).ConfigureAwait(false);
+    }
+
+    private void Tell(StepResult step, long memory)
+    {
+        double tokensPerSecond = step.RealTokens / step.Seconds;
+        double flops = step.ModelFlops / step.Seconds;
+        _rank.Events.Write(new WorkerEvent
+        {
+            Step = new StepEvent(step.Step, step.Loss, step.LearningRate, step.GradNorm, tokensPerSecond, flops, memory, _state.TokensSeen, step.LabelTokens, step.Seconds),
+        });
+        _board?.Write(
+            step.Step,
+            ("train/loss", step.Loss),
+            ("train/learning_rate", step.LearningRate),
+            ("train/grad_norm", step.GradNorm),
+            ("speed/tokens_per_second", tokensPerSecond),
+            ("speed/model_flops_per_second", flops),
+            ("speed/step_seconds", step.Seconds),
+            ("memory/resident_bytes", memory),
+            ("data/tokens_seen", _state.TokensSeen));
+    }
+}

@@ -1,0 +1,98 @@
+using System.Text.Json;
+using Drover.Errors;
+using Drover.ObjectStore;
+using Drover.Trainer.Collectives;
+using Drover.Trainer.Contract;
+
+namespace Drover.Trainer.Worker;
+
+/// <summary>
+/// One rank: reads its spec, joins the others, does one of train, evaluate, generate. A failure becomes a file that the service shows
+/// to the user, and ends every rank.
+/// </summary>
+internal static class WorkerProcess
+{
+    private const int Failed = 1;
+    private const int BadUsage = 2;
+
+    public static async Task<int> RunAsync(string[] args)
+    {
+        if (args is not [("train" or "evaluate" or "generate") and var verb, "--spec", var file])
+        {
+            await Console.Error.WriteLineAsync("usage: Drover.Trainer.Worker train|evaluate|generate --spec FILE (started by the trainer service)").ConfigureAwait(false);
+            return BadUsage;
+        }
+
+        WorkerSpec spec;
+        try
+        {
+            spec = JsonSerializer.Deserialize(await File.ReadAllBytesAsync(file).ConfigureAwait(false), WorkerSpecJson.Default.WorkerSpec) ?? throw new JsonException("it is null");
+        }
+        catch (Exception e) when (e is IOException or JsonException)
+        {
+            await Console.Error.WriteLineAsync($"error: the worker spec '{file}': {e.Message}").ConfigureAwait(false);
+            return BadUsage;
+        }
+
+        return await RunRankAsync(verb, spec).ConfigureAwait(false);
+    }
+
+    private static async Task<int> RunRankAsync(string verb, WorkerSpec spec)
+    {
+        int rank = int.TryParse(Environment.GetEnvironmentVariable("OMPI_COMM_WORLD_RANK"), out int r) ? r : 0;
+        ICollectives? collectives = null;
+        try
+        {
+            ParentWatch.Start(OpenMpi.StartedByMpirun, rank == 0 && spec.EndWithParent);
+            collectives = OpenMpi.StartedByMpirun ? OpenMpi.Join() : new SingleRank();
+            using var stop = new StopRequest(spec.AttemptFolder);
+            using var events = new EventLog(rank == 0 ? spec.EventsFile : null);
+            var context = new RankContext(spec, collectives, OpenStore(spec.Store), events, stop);
+            await (verb switch
+            {
+                "train" => TrainCommand.RunAsync(context),
+                "evaluate" => EvaluateCommand.RunAsync(context),
+                _ => GenerateCommand.RunAsync(context),
+            }).ConfigureAwait(false);
+            collectives.Dispose();
+            return 0;
+        }
+        catch (Exception e)
+        {
+            // The border of the process: whatever it was, the user gets a message and no rank stays behind.
+            await Console.Error.WriteLineAsync($"rank {rank}: {e}").ConfigureAwait(false);
+            WriteFailure(spec.AttemptFolder, rank, e);
+            if (collectives is { WorldSize: > 1 })
+                collectives.Abort(Failed);
+            return Failed;
+        }
+    }
+
+    private static void WriteFailure(string folder, int rank, Exception exception)
+    {
+        WorkerFailure failure = exception switch
+        {
+            DroverException e => new WorkerFailure(rank, (int)e.Code, e.Reason, e.Message),
+            OutOfMemoryException => new WorkerFailure(rank, (int)FailureCode.ResourceExhausted, "OUT_OF_MEMORY", $"Rank {rank} ran out of memory. Use a smaller micro_batch_rows, recompute: true, or head_chunk_tokens."),
+            _ => new WorkerFailure(rank, (int)FailureCode.Unknown, "RANK_FAILED", $"Rank {rank} failed: {FirstLine(exception.Message)}"),
+        };
+        string path = Path.Combine(folder, $"failure-{rank}.json");
+        File.WriteAllBytes(path + ".part", JsonSerializer.SerializeToUtf8Bytes(failure, WorkerEventJson.Default.WorkerFailure));
+        File.Move(path + ".part", path, overwrite: true);
+    }
+
+    private static string FirstLine(string text) => text.Split('\n')[0].TrimEnd();
+
+    private static IObjectStore OpenStore(StoreSpec spec) => ObjectStores.Open(new ObjectStoreOptions
+    {
+        Folder = spec.Folder,
+        S3Endpoint = spec.S3Endpoint,
+        S3Bucket = spec.S3Bucket,
+        S3Region = spec.S3Region,
+        S3AccessKey = Environment.GetEnvironmentVariable(WorkerSpec.AccessKeyVariable) ?? "",
+        S3SecretKey = Environment.GetEnvironmentVariable(WorkerSpec.SecretKeyVariable) ?? "",
+    });
+}
+
+/// <summary>What the commands of a rank share.</summary>
+internal sealed record RankContext(WorkerSpec Spec, ICollectives Collectives, IObjectStore Store, EventLog Events, StopRequest Stop);
