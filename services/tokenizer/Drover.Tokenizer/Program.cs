@@ -1,1 +1,4 @@
-return;
+using Drover.Hosting;
+using Drover.Tokenizer;
+
+return await ServiceRunner.RunAsync(args, TokenizerModule.Build);
