@@ -1,1 +1,1 @@
-return;
+return await Drover.Hosting.ServiceRunner.RunAsync(args, Drover.DataPrep.DataPrepModule.Build);

@@ -1,0 +1,112 @@
+using Drover.Errors;
+using Drover.Protocol.DataPrep.V1;
+
+namespace Drover.DataPrep.Building;
+
+/// <summary>A build that is running: which tasks wait, who holds which, what is done. Used under the coordinator's lock.</summary>
+internal sealed class ActiveBuild
+{
+    private readonly SortedSet<int> _waiting = [];
+    private readonly int[] _lostLeases;
+    private readonly int[] _failures;
+    private readonly TaskCompletionSource _finished = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private int _open;
+    private long _doneBytes;
+
+    public ActiveBuild(BuildPlan plan, DatasetSpec spec, IReadOnlyCollection<int> done)
+    {
+        Plan = plan;
+        Spec = spec;
+        Folder = BuildKeys.Of(plan).Folder;
+        _lostLeases = new int[plan.Tasks.Count];
+        _failures = new int[plan.Tasks.Count];
+        for (int task = 0; task < plan.Tasks.Count; task++)
+        {
+            if (done.Contains(task))
+                _doneBytes += plan.Tasks[task].Length;
+            else
+                _waiting.Add(task);
+        }
+
+        _open = _waiting.Count;
+        if (_open == 0)
+            _finished.SetResult();
+    }
+
+    public BuildPlan Plan { get; }
+
+    public DatasetSpec Spec { get; }
+
+    /// <summary>Names the build in tasks.</summary>
+    public string Folder { get; }
+
+    /// <summary>Leases by id.</summary>
+    public Dictionary<string, TaskLease> Leases { get; } = [];
+
+    /// <summary>Ends when every task is done, or with the failure that stops the build.</summary>
+    public Task Finished => _finished.Task;
+
+    /// <summary>Input bytes of tasks done and of what leases told.</summary>
+    public long DoneBytes => _doneBytes + Leases.Values.Sum(l => l.DoneBytes);
+
+    public int? TakeWaiting()
+    {
+        if (_finished.Task.IsCompleted || _waiting.Count == 0)
+            return null;
+        int task = _waiting.Min;
+        _waiting.Remove(task);
+        return task;
+    }
+
+    public void Complete(string lease)
+    {
+        Leases.Remove(lease, out TaskLease? held);
+        _doneBytes += Plan.Tasks[held!.Task].Length;
+        if (--_open == 0)
+            _finished.TrySetResult();
+    }
+
+    /// <summary>Takes back what nobody renewed in time.</summary>
+    public void Expire(DateTimeOffset now, int mostLost)
+    {
+        foreach ((string id, TaskLease lease) in Leases.Where(l => l.Value.Deadline <= now).ToList())
+        {
+            Leases.Remove(id);
+            _waiting.Add(lease.Task);
+            if (++_lostLeases[lease.Task] >= mostLost)
+            {
+                Stop(new DroverException(FailureCode.Aborted, "TASK_KEEPS_DYING",
+                    $"Task {lease.Task} of '{Plan.Dataset}' ({Place(lease.Task)}) was lost {mostLost} times: its workers die or hang. Give them more memory, or choose a smaller task_bytes."));
+            }
+        }
+    }
+
+    public void GiveBack(string lease, DroverException? failure, int mostFailures)
+    {
+        Leases.Remove(lease, out TaskLease? held);
+        _waiting.Add(held!.Task);
+        if (failure is null)
+            return;
+        bool passing = failure.Code is FailureCode.Unavailable or FailureCode.DeadlineExceeded or FailureCode.Unknown or FailureCode.Aborted;
+        if (!passing || ++_failures[held.Task] >= mostFailures)
+            Stop(new DroverException(failure.Code, failure.Reason, $"Task {held.Task} of '{Plan.Dataset}' ({Place(held.Task)}) failed: {failure.Message}", failure));
+    }
+
+    private void Stop(DroverException failure) => _finished.TrySetException(failure);
+
+    private string Place(int task)
+    {
+        PlannedTask planned = Plan.Tasks[task];
+        return $"'{Plan.Sources[planned.Source].Key}' from line {planned.FirstLine}";
+    }
+}
+
+/// <summary>A task in a worker's hands.</summary>
+internal sealed class TaskLease
+{
+    public required int Task { get; init; }
+
+    public required DateTimeOffset Deadline { get; set; }
+
+    public long DoneBytes { get; set; }
+}

@@ -1,0 +1,188 @@
+using Drover.Errors;
+using Drover.ObjectStore;
+using Drover.Protocol.DataPrep.V1;
+
+namespace Drover.DataPrep.Building;
+
+/// <summary>
+/// Hands out the tasks of running builds. It holds nothing that may not be lost: what is done stands in completion
+/// records, and a build that starts again begins from those.
+/// </summary>
+internal sealed class BuildCoordinator(IObjectStore store, TimeProvider time, TimeSpan leaseTime)
+{
+    private const int MostLostLeases = 5;
+    private const int MostFailures = 3;
+    private readonly Lock _lock = new();
+    private readonly List<ActiveBuild> _builds = [];
+    private TaskCompletionSource _work = NewSignal();
+
+    /// <summary>How long a lease lasts, whole seconds.</summary>
+    public int LeaseSeconds => (int)leaseTime.TotalSeconds;
+
+    /// <summary>Begins a build, or goes on with it: tasks that have a valid record are not done again.</summary>
+    /// <exception cref="DroverException">Aborted when this dataset is being built already.</exception>
+    public async Task<ActiveBuild> StartAsync(BuildPlan plan, DatasetSpec spec, CancellationToken cancellation)
+    {
+        var done = new HashSet<int>();
+        for (int task = 0; task < plan.Tasks.Count; task++)
+        {
+            if (await CompletionRecord.FindAsync(store, plan, task, cancellation).ConfigureAwait(false) is not null)
+                done.Add(task);
+        }
+
+        var build = new ActiveBuild(plan, spec, done);
+        lock (_lock)
+        {
+            if (_builds.Any(b => b.Plan.Dataset == plan.Dataset))
+                throw new DroverException(FailureCode.Aborted, "DATASET_BEING_BUILT", $"'{plan.Dataset}' is being built by another job. Wait for it, or cancel it.");
+            _builds.Add(build);
+        }
+
+        Wake();
+        return build;
+    }
+
+    /// <summary>Forgets a build; its leases are lost.</summary>
+    public void End(ActiveBuild build)
+    {
+        lock (_lock)
+            _builds.Remove(build);
+    }
+
+    /// <summary>Input bytes done so far.</summary>
+    public long DoneBytes(ActiveBuild build)
+    {
+        lock (_lock)
+            return build.DoneBytes;
+    }
+
+    /// <summary>The next task of the oldest build that has one; empty when there is none.</summary>
+    public LeaseTaskResponse Lease()
+    {
+        lock (_lock)
+        {
+            DateTimeOffset now = time.GetUtcNow();
+            foreach (ActiveBuild build in _builds)
+            {
+                build.Expire(now, MostLostLeases);
+                if (build.TakeWaiting() is not { } task)
+                    continue;
+                string id = Guid.NewGuid().ToString("N");
+                build.Leases[id] = new TaskLease { Task = task, Deadline = now + leaseTime };
+                PlannedTask planned = build.Plan.Tasks[task];
+                return new LeaseTaskResponse
+                {
+                    Lease = id,
+                    LeaseSeconds = LeaseSeconds,
+                    Task = new DatasetTask
+                    {
+                        Build = build.Folder,
+                        Task = task,
+                        Spec = build.Spec,
+                        SourceKey = build.Plan.Sources[planned.Source].Key,
+                        OffsetBytes = planned.Offset,
+                        LengthBytes = planned.Length,
+                        FirstLine = planned.FirstLine,
+                    },
+                };
+            }
+        }
+
+        return new LeaseTaskResponse();
+    }
+
+    /// <summary>The next task; waits a while for one when there is none.</summary>
+    public async Task<LeaseTaskResponse> LeaseAsync(TimeSpan wait, CancellationToken cancellation)
+    {
+        Task work;
+        lock (_lock)
+            work = _work.Task;
+        LeaseTaskResponse leased = Lease();
+        if (leased.Task is not null)
+            return leased;
+        try
+        {
+            await work.WaitAsync(wait, time, cancellation).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            // Nothing new; leases may have run out meanwhile.
+        }
+
+        return Lease();
+    }
+
+    /// <summary>Keeps a lease.</summary>
+    /// <exception cref="DroverException">FailedPrecondition when it was lost.</exception>
+    public void Renew(string lease, long doneBytes)
+    {
+        lock (_lock)
+        {
+            ActiveBuild build = Holding(lease);
+            TaskLease held = build.Leases[lease];
+            held.Deadline = time.GetUtcNow() + leaseTime;
+            held.DoneBytes = Math.Clamp(doneBytes, 0, build.Plan.Tasks[held.Task].Length);
+        }
+    }
+
+    /// <summary>Takes a task as done when its record says so.</summary>
+    /// <exception cref="DroverException">FailedPrecondition when the lease was lost or there is no valid record.</exception>
+    public async Task CompleteAsync(string lease, CancellationToken cancellation)
+    {
+        ActiveBuild build;
+        int task;
+        lock (_lock)
+        {
+            build = Holding(lease);
+            task = build.Leases[lease].Task;
+        }
+
+        CompletionRecord? record = await CompletionRecord.FindAsync(store, build.Plan, task, cancellation).ConfigureAwait(false);
+        lock (_lock)
+        {
+            Holding(lease);
+            if (record is not null)
+            {
+                build.Complete(lease);
+                return;
+            }
+        }
+
+        throw new DroverException(FailureCode.FailedPrecondition, "NO_COMPLETION_RECORD", $"Task {task} of '{build.Plan.Dataset}' has no valid completion record in the object store. Do the service and its workers use the same store?");
+    }
+
+    /// <summary>Takes a task back. Without a failure, or with one that may pass, somebody else tries it.</summary>
+    public void Fail(string lease, DroverException? failure)
+    {
+        lock (_lock)
+            Holding(lease).GiveBack(lease, failure, MostFailures);
+        Wake();
+    }
+
+    private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    private ActiveBuild Holding(string lease)
+    {
+        DateTimeOffset now = time.GetUtcNow();
+        foreach (ActiveBuild build in _builds)
+        {
+            build.Expire(now, MostLostLeases);
+            if (build.Leases.ContainsKey(lease))
+                return build;
+        }
+
+        throw new DroverException(FailureCode.FailedPrecondition, "LEASE_LOST", $"Lease '{lease}' was lost: it was not renewed in time, or its build ended. Stop the task.");
+    }
+
+    private void Wake()
+    {
+        TaskCompletionSource work;
+        lock (_lock)
+        {
+            work = _work;
+            _work = NewSignal();
+        }
+
+        work.SetResult();
+    }
+}

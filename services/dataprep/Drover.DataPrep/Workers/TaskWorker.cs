@@ -1,0 +1,144 @@
+using System.Text.Json;
+using Drover.DataPrep.Building;
+using Drover.Errors;
+using Drover.ObjectStore;
+using Drover.Protocol.Common.V1;
+using Drover.Protocol.DataPrep.V1;
+using Grpc.Core;
+
+namespace Drover.DataPrep.Workers;
+
+/// <summary>Leases tasks, does them, and says so: one at a time. It may come and go at any moment.</summary>
+internal sealed partial class TaskWorker(string name, DataPrepWorkerService.DataPrepWorkerServiceClient client, IObjectStore store, BuildTask tasks, TimeProvider time, ILogger logger)
+{
+    private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan LongestSilence = TimeSpan.FromSeconds(2);
+
+    /// <summary>Works until it is told to stop.</summary>
+    public async Task RunAsync(CancellationToken stopping)
+    {
+        while (!stopping.IsCancellationRequested)
+        {
+            try
+            {
+                LeaseTaskResponse leased = await client.LeaseTaskAsync(new LeaseTaskRequest { Worker = name }, cancellationToken: stopping).ConfigureAwait(false);
+                if (leased.Task is not null)
+                    await DoAsync(leased, stopping).ConfigureAwait(false);
+            }
+            catch (Exception) when (stopping.IsCancellationRequested)
+            {
+                return;
+            }
+            catch (RpcException e)
+            {
+                // The service is not up yet, or went away: its tasks wait for it to come back.
+                LogNoService(logger, name, e.Status.Detail);
+                await Task.Delay(RetryPause, time, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+        }
+    }
+
+    private async Task DoAsync(LeaseTaskResponse leased, CancellationToken stopping)
+    {
+        using var lost = CancellationTokenSource.CreateLinkedTokenSource(stopping);
+        using var finished = new CancellationTokenSource();
+        long done = 0;
+        Task renewing = RenewAsync(leased, () => Interlocked.Read(ref done), lost, finished.Token);
+        DroverException? failure = null;
+        try
+        {
+            BuildPlan plan = await LoadPlanAsync(leased.Task.Build, lost.Token).ConfigureAwait(false);
+            await Task.Run(() => tasks.RunAsync(plan, leased.Task.Task, n => Interlocked.Exchange(ref done, n), lost.Token), lost.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            failure = new DroverException(FailureCode.Cancelled, "WORKER_STOPPED", "The worker stops.");
+        }
+        catch (DroverException e)
+        {
+            failure = e;
+        }
+        catch (Exception e)
+        {
+            LogFailed(logger, leased.Task.Task, leased.Task.Build, e);
+            failure = new DroverException(FailureCode.Internal, "TASK_FAILED", $"{e.GetType().Name}: {e.Message}", e);
+        }
+        finally
+        {
+            await finished.CancelAsync().ConfigureAwait(false);
+            await renewing.ConfigureAwait(false);
+        }
+
+        await ReportAsync(leased.Lease, failure).ConfigureAwait(false);
+    }
+
+    private async Task ReportAsync(string lease, DroverException? failure)
+    {
+        try
+        {
+            // Not cancelled with the worker: a task given back at once need not run out.
+            DateTime deadline = time.GetUtcNow().UtcDateTime.AddSeconds(5);
+            if (failure is null)
+            {
+                await client.CompleteTaskAsync(new CompleteTaskRequest { Lease = lease }, deadline: deadline).ConfigureAwait(false);
+                return;
+            }
+
+            var told = new JobFailure { Code = (int)failure.Code, Reason = failure.Reason, Message = failure.Message };
+            await client.FailTaskAsync(new FailTaskRequest { Lease = lease, Failure = told }, deadline: deadline).ConfigureAwait(false);
+        }
+        catch (RpcException e) when (e.StatusCode == StatusCode.FailedPrecondition)
+        {
+            // Somebody else has the task by now and finds the record; or there is none, and it is leased again.
+            LogLost(logger, lease, e.Status.Detail);
+        }
+    }
+
+    private async Task RenewAsync(LeaseTaskResponse leased, Func<long> done, CancellationTokenSource lost, CancellationToken finished)
+    {
+        TimeSpan interval = TimeSpan.FromSeconds(leased.LeaseSeconds / 3.0);
+        if (interval > LongestSilence)
+            interval = LongestSilence;
+        while (true)
+        {
+            await Task.Delay(interval, time, finished).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (finished.IsCancellationRequested)
+                return;
+            try
+            {
+                await client.RenewLeaseAsync(new RenewLeaseRequest { Lease = leased.Lease, DoneBytes = done() }, cancellationToken: finished).ConfigureAwait(false);
+            }
+            catch (RpcException e) when (e.StatusCode == StatusCode.FailedPrecondition)
+            {
+                await lost.CancelAsync().ConfigureAwait(false);
+                return;
+            }
+            catch (RpcException)
+            {
+                // Not reachable for a moment: the lease may outlive that; if not, the next answer says so.
+            }
+        }
+    }
+
+    private async Task<BuildPlan> LoadPlanAsync(string folder, CancellationToken cancellation)
+    {
+        string key = new BuildKeys(folder).Plan;
+        try
+        {
+            return JsonSerializer.Deserialize(await store.ReadAllBytesAsync(key, cancellation).ConfigureAwait(false), BuildJson.Default.BuildPlan) ?? throw new JsonException("it is null");
+        }
+        catch (JsonException e)
+        {
+            throw new DroverException(FailureCode.DataLoss, "DAMAGED_PLAN", $"'{key}' is damaged: {e.Message}. Build the dataset again.", e);
+        }
+    }
+
+    [LoggerMessage(Level = LogLevel.Debug, Message = "Worker {Worker}: no task, {Why}")]
+    private static partial void LogNoService(ILogger logger, string worker, string why);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Lease {Lease}: {Why}")]
+    private static partial void LogLost(ILogger logger, string lease, string why);
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "Task {Task} of {Build} failed")]
+    private static partial void LogFailed(ILogger logger, int task, string build, Exception exception);
+}

@@ -1,0 +1,16 @@
+using Drover.DataPrep.Building;
+using Drover.ObjectStore;
+using Drover.Protocol.DataPrep.V1;
+using Microsoft.Extensions.Options;
+
+namespace Drover.DataPrep.Workers;
+
+/// <summary>The workers of this process. They use the same calls as workers elsewhere.</summary>
+internal sealed class WorkerPool(
+    IOptions<DataPrepOptions> options, DataPrepWorkerService.DataPrepWorkerServiceClient client, IObjectStore store, BuildTask tasks, TimeProvider time, ILogger<TaskWorker> logger)
+    : BackgroundService
+{
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) =>
+        Task.WhenAll(Enumerable.Range(0, options.Value.WorkerCount).Select(i =>
+            Task.Run(() => new TaskWorker($"{Environment.MachineName}-{Environment.ProcessId}-{i}", client, store, tasks, time, logger).RunAsync(stoppingToken), stoppingToken)));
+}

@@ -1,0 +1,177 @@
+using System.Net;
+using System.Net.Sockets;
+using Drover.DataPrep.Building;
+using Drover.Errors;
+using Drover.Formats.Datasets;
+using Drover.ObjectStore;
+using Drover.Protocol.Common.V1;
+using Drover.Protocol.DataPrep.V1;
+using Drover.Testing;
+using Grpc.Core;
+using Grpc.Net.Client;
+using Microsoft.AspNetCore.Builder;
+
+namespace Drover.DataPrep.Tests;
+
+/// <summary>The service as it runs: Kestrel, gRPC, jobs in SQLite, workers as clients.</summary>
+public sealed class ServiceTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+    private readonly int _port = FreePort();
+
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    public void Dispose() => _folder.Dispose();
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(4)]
+    public async Task The_number_of_workers_changes_no_byte(int workers)
+    {
+        await PutInputsAsync();
+        await using WebApplication app = await StartAsync(workers);
+        DatasetBuild build = await BuildAsync(Spec());
+        Assert.Equal(JobState.Succeeded, build.Job.State);
+        Assert.Equal(build.Result.TokensIn, build.Result.TokensInRows + build.Result.TokensRejected);
+        Assert.Equal(1, build.Result.LinesRejected);
+
+        using var alone = new BuildHarness();
+        await alone.PutAsync("inputs/a.jsonl", Input());
+        BuildPlan plan = await alone.PlanAsync(Spec());
+        await new DatasetAssembler(alone.Store).PublishAsync(plan, await alone.RunAsync(plan), Cancellation);
+        SortedDictionary<string, byte[]> expected = alone.Snapshot("datasets");
+        Assert.True(expected.Count > 8);
+        Assert.Equal(expected, Snapshot());
+        await app.StopAsync(Cancellation);
+    }
+
+    [Fact]
+    public async Task The_same_spec_is_recognised_and_another_one_under_the_name_refused()
+    {
+        await PutInputsAsync();
+        await using WebApplication app = await StartAsync(2);
+        Dataset first = (await BuildAsync(Spec())).Result;
+        SortedDictionary<string, byte[]> before = Snapshot();
+        Assert.Equal(first, (await BuildAsync(Spec())).Result);
+        DatasetSpec other = Spec();
+        other.MaxLength = 16;
+        DatasetBuild refused = await BuildAsync(other);
+        Assert.Equal(JobState.Failed, refused.Job.State);
+        Assert.Equal((int)FailureCode.AlreadyExists, refused.Job.Failure.Code);
+        Assert.Equal(before, Snapshot());
+        DataPrepService.DataPrepServiceClient client = Client();
+        Assert.Equal(first, (await client.GetDatasetAsync(new GetDatasetRequest { Dataset = "datasets/d" }, cancellationToken: Cancellation)).Dataset);
+        await app.StopAsync(Cancellation);
+    }
+
+    [Fact]
+    public async Task A_build_interrupted_by_a_stop_of_the_service_is_finished_by_the_next_one_and_by_a_worker_elsewhere()
+    {
+        await PutInputsAsync();
+        string name;
+        await using (WebApplication app = await StartAsync(workers: 0))
+        {
+            name = (await Client().CreateDatasetBuildAsync(new CreateDatasetBuildRequest { RequestId = "r", Spec = Spec() }, cancellationToken: Cancellation)).Build.Job.Name;
+            // One task is leased by somebody who then is never heard of again.
+            LeaseTaskResponse leased = await WorkerClient().LeaseTaskAsync(new LeaseTaskRequest { Worker = "dies" }, cancellationToken: Cancellation);
+            Assert.Equal(0, leased.Task.Task);
+            await app.StopAsync(Cancellation);
+        }
+
+        await using WebApplication again = await StartAsync(workers: 0);
+        await using WebApplication worker = Build("--DataPrep:Role=worker", "--DataPrep:Workers=2");
+        await worker.StartAsync(Cancellation);
+        DatasetBuild build = await FinishAsync(name);
+        Assert.Equal(JobState.Succeeded, build.Job.State);
+        Assert.Equal(2, build.Job.Attempt);
+        await worker.StopAsync(Cancellation);
+        await again.StopAsync(Cancellation);
+    }
+
+    [Fact]
+    public async Task A_spec_that_cannot_be_built_is_refused_at_once()
+    {
+        await using WebApplication app = await StartAsync(workers: 1);
+        DataPrepService.DataPrepServiceClient client = Client();
+        RpcException invalid = await Assert.ThrowsAsync<RpcException>(async () => await client.CreateDatasetBuildAsync(new CreateDatasetBuildRequest(), cancellationToken: Cancellation));
+        Assert.Equal(StatusCode.InvalidArgument, invalid.StatusCode);
+        RpcException missing = await Assert.ThrowsAsync<RpcException>(async () => await client.CreateDatasetBuildAsync(new CreateDatasetBuildRequest { Spec = Spec() }, cancellationToken: Cancellation));
+        Assert.Equal(StatusCode.NotFound, missing.StatusCode);
+        Assert.Empty((await client.ListDatasetBuildsAsync(new ListDatasetBuildsRequest(), cancellationToken: Cancellation)).Builds);
+        await app.StopAsync(Cancellation);
+    }
+
+    [Fact]
+    public async Task A_cancelled_build_leaves_no_manifest_and_its_leases_are_lost()
+    {
+        await PutInputsAsync();
+        await using WebApplication app = await StartAsync(workers: 0);
+        DataPrepService.DataPrepServiceClient client = Client();
+        string name = (await client.CreateDatasetBuildAsync(new CreateDatasetBuildRequest { Spec = Spec() }, cancellationToken: Cancellation)).Build.Job.Name;
+        LeaseTaskResponse leased = await WorkerClient().LeaseTaskAsync(new LeaseTaskRequest { Worker = "w" }, cancellationToken: Cancellation);
+        await client.CancelDatasetBuildAsync(new CancelDatasetBuildRequest { Name = name }, cancellationToken: Cancellation);
+        Assert.Equal(JobState.Cancelled, (await FinishAsync(name)).Job.State);
+        RpcException lost = await Assert.ThrowsAsync<RpcException>(async () => await WorkerClient().RenewLeaseAsync(new RenewLeaseRequest { Lease = leased.Lease }, cancellationToken: Cancellation));
+        Assert.Equal(StatusCode.FailedPrecondition, lost.StatusCode);
+        Assert.False(File.Exists(_folder["objects/datasets/d/" + DatasetManifest.FileName]));
+        await app.StopAsync(Cancellation);
+    }
+
+    private static DatasetSpec Spec()
+    {
+        DatasetSpec spec = BuildTests.Spec("inputs");
+        spec.TaskBytes = 600;
+        return spec;
+    }
+
+    private static byte[] Input() => [.. BuildTests.Lines(120), .. "not json\n"u8];
+
+    private static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+
+    private async Task PutInputsAsync()
+    {
+        var store = new FolderObjectStore(_folder["objects"]);
+        await store.PutBytesAsync("inputs/a.jsonl", Input(), PutCondition.None, Cancellation);
+        await store.PutTextAsync("tokenizers/t/tokenizer.json", "{}", Cancellation);
+    }
+
+    private WebApplication Build(params string[] args) => DataPrepModule.Build(
+        [$"--Services:dataprep=http://127.0.0.1:{_port}", $"--Drover:DataFolder={_folder.Path}", .. args],
+        _ => new TokenizerCache((_, _) => Task.FromResult<Tokenization.ITextTokenizer>(new ByteTokenizer())));
+
+    private async Task<WebApplication> StartAsync(int workers)
+    {
+        WebApplication app = Build($"--DataPrep:Workers={workers}");
+        await app.StartAsync(Cancellation);
+        return app;
+    }
+
+    private GrpcChannel Channel() => GrpcChannel.ForAddress($"http://127.0.0.1:{_port}");
+
+    private DataPrepService.DataPrepServiceClient Client() => new(Channel());
+
+    private DataPrepWorkerService.DataPrepWorkerServiceClient WorkerClient() => new(Channel());
+
+    private async Task<DatasetBuild> BuildAsync(DatasetSpec spec) =>
+        await FinishAsync((await Client().CreateDatasetBuildAsync(new CreateDatasetBuildRequest { Spec = spec }, cancellationToken: Cancellation)).Build.Job.Name);
+
+    private async Task<DatasetBuild> FinishAsync(string name)
+    {
+        DataPrepService.DataPrepServiceClient client = Client();
+        using AsyncServerStreamingCall<WatchDatasetBuildResponse> watch = client.WatchDatasetBuild(new WatchDatasetBuildRequest { Name = name }, cancellationToken: Cancellation);
+        while (await watch.ResponseStream.MoveNext(Cancellation))
+        {
+        }
+
+        return (await client.GetDatasetBuildAsync(new GetDatasetBuildRequest { Name = name }, cancellationToken: Cancellation)).Build;
+    }
+
+    private SortedDictionary<string, byte[]> Snapshot() =>
+        new(Directory.EnumerateFiles(_folder["objects/datasets"], "*", SearchOption.AllDirectories)
+            .ToDictionary(p => Path.GetRelativePath(_folder["objects"], p), File.ReadAllBytes), StringComparer.Ordinal);
+}
