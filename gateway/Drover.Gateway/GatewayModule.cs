@@ -9,6 +9,8 @@ using Drover.Protocol.Checkpoint.V1;
 using Drover.Protocol.DataPrep.V1;
 using Drover.Protocol.Tokenizer.V1;
 using Drover.Protocol.Trainer.V1;
+using Google.Protobuf.Reflection;
+using Google.Rpc;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.Options;
 
@@ -26,7 +28,8 @@ public static class GatewayModule
         if (string.IsNullOrEmpty(builder.Configuration["Jobs:Slots"]))
             builder.Configuration["Jobs:Slots"] = "64";
         AddOptions(builder);
-        builder.Services.AddGrpc().AddJsonTranscoding();
+        // The details that Drover's errors carry, so that they can be written as JSON.
+        builder.Services.AddGrpc().AddJsonTranscoding(o => o.TypeRegistry = TypeRegistry.FromFiles(ErrorDetailsReflection.Descriptor));
         builder.Services.AddJobs(builder.Configuration);
         AddClients(builder.Services);
         builder.Services.AddPipelines();

@@ -3,6 +3,7 @@ using Google.Protobuf.WellKnownTypes;
 using Google.Rpc;
 using Grpc.Core;
 using Grpc.Core.Interceptors;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Status = Google.Rpc.Status;
 
@@ -10,9 +11,10 @@ namespace Drover.Hosting;
 
 /// <summary>
 /// Turns failures into gRPC statuses: a <see cref="DroverException"/> with its code, message and reason (google.rpc.ErrorInfo);
-/// anything else is a fault of ours, logged whole and told as one line without a stack trace.
+/// anything else is a fault of ours, logged whole and told as one line without a stack trace. Streams to callers are broken
+/// off when the service stops: callers resume them, and a watch that never ends must not hold the stop up.
 /// </summary>
-public sealed partial class FailureInterceptor(ILogger<FailureInterceptor> logger) : Interceptor
+public sealed partial class FailureInterceptor(ILogger<FailureInterceptor> logger, IHostApplicationLifetime lifetime) : Interceptor
 {
     /// <summary>Domain of google.rpc.ErrorInfo in all of Drover's statuses.</summary>
     public const string Domain = "drover";
@@ -46,6 +48,7 @@ public sealed partial class FailureInterceptor(ILogger<FailureInterceptor> logge
     /// <inheritdoc />
     public override async Task ServerStreamingServerHandler<TRequest, TResponse>(TRequest request, IServerStreamWriter<TResponse> responseStream, ServerCallContext context, ServerStreamingServerMethod<TRequest, TResponse> continuation)
     {
+        using CancellationTokenRegistration stop = lifetime.ApplicationStopping.Register(() => context.GetHttpContext().Abort());
         try
         {
             await continuation(request, responseStream, context).ConfigureAwait(false);
