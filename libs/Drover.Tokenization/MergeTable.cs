@@ -8,6 +8,7 @@ namespace Drover.Tokenization;
 /// </summary>
 internal sealed class MergeTable
 {
+    private const int ShortWord = 24;
     private readonly Dictionary<long, Merge> _merges;
 
     public MergeTable(IReadOnlyList<Merge> merges)
@@ -32,6 +33,8 @@ internal sealed class MergeTable
         int count = symbols.Length;
         if (count < 2)
             return count;
+        if (count <= ShortWord)
+            return ApplyShort(symbols);
         int[] next = new int[count];
         int[] previous = new int[count];
         bool[] gone = new bool[count];
@@ -68,6 +71,35 @@ internal sealed class MergeTable
             symbols[left++] = symbols[i];
         return left;
     }
+
+    /// <summary>The same for few symbols: looking along them each time is faster than a heap.</summary>
+    private int ApplyShort(Span<int> symbols)
+    {
+        Span<Merge> offers = stackalloc Merge[ShortWord];
+        for (int i = 0; i + 1 < symbols.Length; i++)
+            offers[i] = OfferOf(symbols[i], symbols[i + 1]);
+        for (int count = symbols.Length; ; count--)
+        {
+            int best = 0;
+            for (int i = 1; i + 1 < count; i++)
+            {
+                if (offers[i].Priority < offers[best].Priority)
+                    best = i;
+            }
+
+            if (count < 2 || offers[best].Priority == int.MaxValue)
+                return count;
+            symbols[best] = offers[best].Merged;
+            symbols[(best + 2)..count].CopyTo(symbols[(best + 1)..]);
+            offers[(best + 1)..(count - 1)].CopyTo(offers[best..]);
+            if (best + 2 < count)
+                offers[best] = OfferOf(symbols[best], symbols[best + 1]);
+            if (best > 0)
+                offers[best - 1] = OfferOf(symbols[best - 1], symbols[best]);
+        }
+    }
+
+    private Merge OfferOf(int left, int right) => TryGet(left, right, out Merge merge) ? merge : new Merge(left, right, 0, int.MaxValue);
 
     private void Offer(PriorityQueue<(int At, Merge Merge), long> heap, int at, int left, int right)
     {
