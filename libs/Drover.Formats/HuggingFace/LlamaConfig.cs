@@ -60,7 +60,7 @@ public sealed record LlamaConfig
     /// <summary>Base of the rotary frequencies.</summary>
     public double RopeTheta { get; set; } = 10000;
 
-    /// <summary>Rotary scaling as written; null for none.</summary>
+    /// <summary>Rotary scaling as written, its type under "rope_type" whatever the file called it; null for none.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.Never)]
     public JsonElement? RopeScaling { get; set; }
 
@@ -141,7 +141,7 @@ public sealed record LlamaConfig
     private LlamaConfig WithRopeParameters()
     {
         if (Unknown is null || !Unknown.TryGetValue(RopeParameters, out JsonElement rope) || rope.ValueKind != JsonValueKind.Object)
-            return this;
+            return RopeScaling is { ValueKind: JsonValueKind.Object } legacy ? this with { RopeScaling = Rewrite(legacy, null) } : this;
         var others = new Dictionary<string, JsonElement>(Unknown, StringComparer.Ordinal);
         others.Remove(RopeParameters);
         double theta = rope.TryGetProperty("rope_theta", out JsonElement t) ? t.GetDouble() : RopeTheta;
