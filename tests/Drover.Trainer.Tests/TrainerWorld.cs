@@ -1,0 +1,230 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using Drover.Checkpoint;
+using Drover.Formats.Datasets;
+using Drover.Formats.HuggingFace;
+using Drover.ObjectStore;
+using Drover.Protocol.Checkpoint.V1;
+using Drover.Protocol.Common.V1;
+using Drover.Protocol.Trainer.V1;
+using Drover.Testing;
+using Grpc.Net.Client;
+using Microsoft.AspNetCore.Builder;
+
+namespace Drover.Trainer.Tests;
+
+/// <summary>The trainer and the checkpoint service on ports of their own, over a folder with a tiny model's config and a tiny dataset.</summary>
+public sealed class TrainerWorld : IAsyncDisposable
+{
+    public const int Vocabulary = 64;
+    public const string Dataset = "datasets/tiny";
+    public const string Config = "inputs/tiny/config.json";
+    private const int Rows = 96;
+    private const int RowLength = 24;
+    private readonly TemporaryFolder _folder = new();
+    private readonly List<WebApplication> _services = [];
+    private GrpcChannel? _trainerChannel;
+    private GrpcChannel? _checkpointChannel;
+
+    public IObjectStore Store { get; private set; } = null!;
+
+    /// <summary>What the services were started with.</summary>
+    public IReadOnlyList<string> Arguments { get; private set; } = [];
+
+    public string Work => _folder["data/work/trainer"];
+
+    public TrainerService.TrainerServiceClient Trainer { get; private set; } = null!;
+
+    public CheckpointService.CheckpointServiceClient Checkpoints { get; private set; } = null!;
+
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    public static async Task<TrainerWorld> StartAsync(params string[] arguments)
+    {
+        var world = new TrainerWorld();
+        world.Store = new FolderObjectStore(world._folder["data/objects"]);
+        await world.WriteDatasetAsync(Dataset, Vocabulary, "tiny-tokenizer");
+        await world.Store.PutTextAsync(Config, TinyConfig(Vocabulary).ToJson(), Cancellation);
+        string trainer = $"http://127.0.0.1:{FreePort()}";
+        string checkpoint = $"http://127.0.0.1:{FreePort()}";
+        string[] all = [$"--Drover:DataFolder={world._folder["data"]}", $"--Services:trainer={trainer}", $"--Services:checkpoint={checkpoint}", .. arguments];
+        world.Arguments = all;
+        foreach (WebApplication service in new[] { CheckpointModule.Build(all), TrainerModule.Build(all) })
+        {
+            world._services.Add(service);
+            await service.StartAsync(Cancellation);
+        }
+
+        world._trainerChannel = GrpcChannel.ForAddress(trainer);
+        world._checkpointChannel = GrpcChannel.ForAddress(checkpoint);
+        world.Trainer = new TrainerService.TrainerServiceClient(world._trainerChannel);
+        world.Checkpoints = new CheckpointService.CheckpointServiceClient(world._checkpointChannel);
+        return world;
+    }
+
+    public static TrainingSpec Spec(string name, int ranks = 1) => new()
+    {
+        Name = name,
+        FromScratch = new FromScratch { Config = Config, Seed = 7 },
+        Dataset = Dataset,
+        Steps = 20,
+        GlobalBatchRows = 8,
+        MicroBatchRows = 2,
+        Ranks = ranks,
+        ThreadsPerRank = 1,
+        Precision = Precision.Fp32,
+        Optimizer = new OptimizerSpec { LearningRate = 1e-3 },
+        Schedule = new ScheduleSpec { WarmupSteps = 3 },
+        Seed = 11,
+    };
+
+    public static LlamaConfig TinyConfig(int vocabulary) => new()
+    {
+        VocabSize = vocabulary,
+        HiddenSize = 32,
+        IntermediateSize = 64,
+        NumHiddenLayers = 2,
+        NumAttentionHeads = 4,
+        NumKeyValueHeads = 2,
+        MaxPositionEmbeddings = RowLength,
+    };
+
+    public async Task<string> CreateAsync(TrainingSpec spec, string requestId = "") =>
+        (await Trainer.CreateTrainingJobAsync(new CreateTrainingJobRequest { Spec = spec, RequestId = requestId }, cancellationToken: Cancellation)).Job.Job.Name;
+
+    public async Task<TrainingJob> GetAsync(string job) =>
+        (await Trainer.GetTrainingJobAsync(new GetTrainingJobRequest { Name = job }, cancellationToken: Cancellation)).Job;
+
+    /// <summary>All events of a job until it ends; each is shown to <paramref name="see"/> as it comes.</summary>
+    public async Task<List<JobEvent>> WatchAsync(string job, Func<JobEvent, Task>? see = null)
+    {
+        var events = new List<JobEvent>();
+        using var call = Trainer.WatchTrainingJob(new WatchTrainingJobRequest { Name = job }, cancellationToken: Cancellation);
+        while (await call.ResponseStream.MoveNext(Cancellation))
+        {
+            events.Add(call.ResponseStream.Current.Event);
+            if (see is not null)
+                await see(events[^1]);
+        }
+
+        return events;
+    }
+
+    /// <summary>Runs a job to its end, which must be a success, and gives the loss of each step (the last one told).</summary>
+    public async Task<double[]> TrainAsync(TrainingSpec spec)
+    {
+        string name = await CreateAsync(spec);
+        List<JobEvent> events = await WatchAsync(name);
+        TrainingJob job = await GetAsync(name);
+        Assert.True(job.Job.State == JobState.Succeeded, $"{job.Job.State}: {job.Job.Failure?.Message}\n{Logs()}");
+        return Losses(events);
+    }
+
+    public static double[] Losses(IEnumerable<JobEvent> events) =>
+        [.. events.Where(e => e.StepMetrics is not null).GroupBy(e => e.StepMetrics.Step).OrderBy(g => g.Key).Select(g => g.Last().StepMetrics.Loss)];
+
+    /// <summary>What ranks wrote, for the message of a test that failed.</summary>
+    public string Logs() => string.Join('\n', Directory.EnumerateFiles(Work, "ranks.log", SearchOption.AllDirectories).Select(File.ReadAllText));
+
+    /// <summary>Rows of short counting sentences from a fixed seed.</summary>
+    public async Task WriteDatasetAsync(string prefix, int vocabulary, string tokenizerHash)
+    {
+        var random = new Random(3);
+        using var shard = new MemoryStream();
+        using (var writer = new ArrowRowWriter(shard))
+        {
+            for (int r = 0; r < Rows; r++)
+            {
+                int length = RowLength - random.Next(6);
+                int start = random.Next(vocabulary);
+                int[] ids = [.. Enumerable.Range(0, length).Select(i => (start + (i * 3)) % vocabulary)];
+                int cut = 4 + random.Next(8);
+                int[] labels = [.. ids.Select((id, i) => i == 0 || i == cut ? PackedRow.Ignored : id)];
+                writer.Write(new PackedRow(ids, labels, [cut, length - cut]));
+            }
+
+            writer.Finish();
+        }
+
+        byte[] bytes = shard.ToArray();
+        await Store.PutBytesAsync($"{prefix}/data-00000-of-00001.arrow", bytes, PutCondition.None, Cancellation);
+        var manifest = new DatasetManifest
+        {
+            Format = "pretrain",
+            Tokenizer = "tokenizers/tiny",
+            TokenizerHash = tokenizerHash,
+            VocabularySize = vocabulary,
+            SpecHash = "",
+            MaxLength = RowLength,
+            Rows = Rows,
+            Documents = 2 * Rows,
+            TokensIn = 0,
+            TokensInRows = 0,
+            TokensRejected = 0,
+            LabelTokens = 0,
+            LinesIn = 0,
+            LinesRejected = 0,
+            TextBytes = 1000,
+            TokensByCategory = [],
+            Sources = [],
+            Shards = [new DatasetShard("data-00000-of-00001.arrow", Rows, bytes.Length, Convert.ToHexStringLower(SHA256.HashData(bytes)))],
+        };
+        await Store.PutBytesAsync($"{prefix}/{DatasetManifest.FileName}", JsonSerializer.SerializeToUtf8Bytes(manifest, DatasetManifestJson.Default.DatasetManifest), PutCondition.None, Cancellation);
+    }
+
+    public static void RequireMpirun() => Assert.SkipUnless(
+        (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Any(f => File.Exists(Path.Combine(f, "mpirun"))),
+        "mpirun is not in PATH; apt-get install openmpi-bin");
+
+    /// <summary>The process of a rank of a run.</summary>
+    public Process RankProcess(string run, int rank)
+    {
+        foreach (string folder in Directory.EnumerateDirectories("/proc").Where(f => int.TryParse(Path.GetFileName(f), out _)))
+        {
+            if (Read(folder, "cmdline").Contains(Path.Combine(_folder.Path, "data"), StringComparison.Ordinal)
+                && Read(folder, "cmdline").Contains($"/{run}-", StringComparison.Ordinal)
+                && Read(folder, "environ").Contains($"\0OMPI_COMM_WORLD_RANK={rank}\0", StringComparison.Ordinal)
+                && !Read(folder, "comm").StartsWith("mpirun", StringComparison.Ordinal))
+                return Process.GetProcessById(int.Parse(Path.GetFileName(folder), CultureInfo.InvariantCulture));
+        }
+
+        throw new InvalidOperationException($"Rank {rank} of '{run}' is not running.");
+    }
+
+    private static string Read(string folder, string file)
+    {
+        try
+        {
+            return Encoding.UTF8.GetString(File.ReadAllBytes(Path.Combine(folder, file)));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return ""; // gone meanwhile, or not ours
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        _trainerChannel?.Dispose();
+        _checkpointChannel?.Dispose();
+        foreach (WebApplication service in Enumerable.Reverse(_services))
+        {
+            await service.StopAsync(CancellationToken.None);
+            await service.DisposeAsync();
+        }
+
+        _folder.Dispose();
+    }
+
+    public static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+}
