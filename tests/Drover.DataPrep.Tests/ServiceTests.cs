@@ -35,11 +35,7 @@ public sealed class ServiceTests : IDisposable
         Assert.Equal(build.Result.TokensIn, build.Result.TokensInRows + build.Result.TokensRejected);
         Assert.Equal(1, build.Result.LinesRejected);
 
-        using var alone = new BuildHarness();
-        await alone.PutAsync("inputs/a.jsonl", Input());
-        BuildPlan plan = await alone.PlanAsync(Spec());
-        await new DatasetAssembler(alone.Store).PublishAsync(plan, await alone.RunAsync(plan), Cancellation);
-        SortedDictionary<string, byte[]> expected = alone.Snapshot("datasets");
+        SortedDictionary<string, byte[]> expected = await UndisturbedAsync();
         Assert.True(expected.Count > 8);
         Assert.Equal(expected, Snapshot());
         await app.StopAsync(Cancellation);
@@ -78,12 +74,15 @@ public sealed class ServiceTests : IDisposable
             await app.StopAsync(Cancellation);
         }
 
-        await using WebApplication again = await StartAsync(workers: 0);
+        await using WebApplication again = await StartAsync(workers: 0, "--DataPrep:LeaseSeconds=1");
+        // And once more, of the service that goes on: this lease runs out while the other tasks are done.
+        Assert.Equal(0, (await WorkerClient().LeaseTaskAsync(new LeaseTaskRequest { Worker = "dies too" }, cancellationToken: Cancellation)).Task.Task);
         await using WebApplication worker = Build("--DataPrep:Role=worker", "--DataPrep:Workers=2");
         await worker.StartAsync(Cancellation);
         DatasetBuild build = await FinishAsync(name);
         Assert.Equal(JobState.Succeeded, build.Job.State);
         Assert.Equal(2, build.Job.Attempt);
+        Assert.Equal(await UndisturbedAsync(), Snapshot());
         await worker.StopAsync(Cancellation);
         await again.StopAsync(Cancellation);
     }
@@ -144,9 +143,19 @@ public sealed class ServiceTests : IDisposable
         [$"--Services:dataprep=http://127.0.0.1:{_port}", $"--Drover:DataFolder={_folder.Path}", .. args],
         _ => new TokenizerCache((_, _) => Task.FromResult<Tokenization.ITextTokenizer>(new ByteTokenizer())));
 
-    private async Task<WebApplication> StartAsync(int workers)
+    // The same dataset, its tasks done one after the other without a service.
+    private static async Task<SortedDictionary<string, byte[]>> UndisturbedAsync()
     {
-        WebApplication app = Build($"--DataPrep:Workers={workers}");
+        using var alone = new BuildHarness();
+        await alone.PutAsync("inputs/a.jsonl", Input());
+        BuildPlan plan = await alone.PlanAsync(Spec());
+        await new DatasetAssembler(alone.Store).PublishAsync(plan, await alone.RunAsync(plan), Cancellation);
+        return alone.Snapshot("datasets");
+    }
+
+    private async Task<WebApplication> StartAsync(int workers, params string[] args)
+    {
+        WebApplication app = Build([$"--DataPrep:Workers={workers}", .. args]);
         await app.StartAsync(Cancellation);
         return app;
     }
