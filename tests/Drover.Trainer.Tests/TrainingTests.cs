@@ -1,4 +1,5 @@
 using Drover.Formats.Checkpoints;
+using Drover.ObjectStore;
 using Drover.Protocol.Common.V1;
 using Drover.Protocol.Trainer.V1;
 
@@ -32,10 +33,11 @@ public sealed class TrainingTests : IAsyncLifetime
         Assert.Equal(losses[0], job.Result.FirstLoss);
         Assert.Equal(losses[^1], job.Result.LastLoss);
         Assert.Equal(20, job.LatestMetrics.Step);
-        int boards = 0;
-        await foreach (ObjectStore.ObjectInfo file in _world.Store.ListAsync(job.Result.Tensorboard + "/", Cancellation))
-            boards++;
-        Assert.Equal(1, boards);
+        var boards = new List<string>();
+        await foreach (ObjectInfo file in _world.Store.ListAsync(job.Result.Tensorboard + "/", Cancellation))
+            boards.Add(file.Key);
+        List<(long Step, string Tag, float Value)> scalars = TensorBoardReader.Read(await _world.Store.ReadAllBytesAsync(Assert.Single(boards), Cancellation));
+        Assert.Equal(losses.Select((loss, i) => (i + 1L, (float)loss)), scalars.Where(s => s.Tag == "train/loss").Select(s => (s.Step, s.Value)));
     }
 
     [Fact]
