@@ -1,0 +1,62 @@
+using System.Globalization;
+using System.Text.Json;
+using Drover.Protocol.Gateway.V1;
+using Drover.Testing;
+using Grpc.Net.Client;
+
+namespace Drover.Integration.Tests;
+
+public sealed class PipelineScenario
+{
+    private static readonly bool HasMpirun = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Any(folder => File.Exists(Path.Combine(folder, "mpirun")));
+
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    [Theory]
+    [InlineData(Shape.AllInOne)]
+    [InlineData(Shape.Separate)]
+    public async Task Text_goes_in_and_a_better_model_comes_out(Shape shape)
+    {
+        using var folder = new TemporaryFolder();
+        await using DroverProcesses drover = await DroverProcesses.StartAsync(shape, folder["data"]);
+        string yaml = TinyPipeline.Write(folder["work"], HasMpirun ? 2 : 1, steps: 20);
+
+        (int code, string output, string error) = await drover.CliAsync("run", yaml);
+        Assert.True(code == 0, $"drover run ended with {code}: {error}\n{output}\n{drover.Logs()}");
+
+        using GrpcChannel channel = GrpcChannel.ForAddress(drover.Gateway);
+        Pipeline pipeline = Assert.Single((await new GatewayService.GatewayServiceClient(channel).ListPipelinesAsync(new ListPipelinesRequest(), cancellationToken: Cancellation)).Pipelines);
+        double before = Loss(pipeline, "before"), after = Loss(pipeline, "after");
+        Assert.True(after < before, $"loss {before} before, {after} after");
+
+        (code, _, error) = await drover.CliAsync("pull", "models/tiny-result", folder["pulled"]);
+        Assert.True(code == 0, error);
+        AssertModel(folder["pulled"]);
+        (code, output, error) = await drover.CliAsync("pull", "models/tiny-result", folder["pulled"], "--json");
+        Assert.True(code == 0, error);
+        (code, output, error) = await drover.CliAsync("train", "generate", "models/tiny-result", "the cat", "--max-new-tokens", "4");
+        Assert.True(code == 0, $"{error}\n{drover.Logs()}");
+        Assert.StartsWith("the cat", output, StringComparison.Ordinal);
+    }
+
+    private static double Loss(Pipeline pipeline, string step) =>
+        double.Parse(pipeline.Steps.Single(s => s.Name == step).Outputs["loss"], CultureInfo.InvariantCulture);
+
+    /// <summary>A Hugging Face folder: a config whose vocabulary is the embeddings' rows, weights that fill their files, a tokenizer.</summary>
+    private static void AssertModel(string folder)
+    {
+        using JsonDocument config = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(folder, "config.json")));
+        string weights = Assert.Single(Directory.GetFiles(folder, "*.safetensors"));
+        using FileStream file = File.OpenRead(weights);
+        byte[] length = new byte[8];
+        file.ReadExactly(length);
+        byte[] header = new byte[BitConverter.ToInt64(length)];
+        file.ReadExactly(header);
+        using JsonDocument tensors = JsonDocument.Parse(header);
+        long end = tensors.RootElement.EnumerateObject().Where(t => t.Name != "__metadata__").Max(t => t.Value.GetProperty("data_offsets")[1].GetInt64());
+        Assert.Equal(file.Length, 8 + header.Length + end);
+        Assert.Equal(config.RootElement.GetProperty("vocab_size").GetInt32(), tensors.RootElement.GetProperty("model.embed_tokens.weight").GetProperty("shape")[0].GetInt32());
+        Assert.True(File.Exists(Path.Combine(folder, "tokenizer.model")) || File.Exists(Path.Combine(folder, "tokenizer.json")));
+        Assert.Empty(Directory.GetFiles(folder, "*.part"));
+    }
+}
