@@ -13,6 +13,7 @@ public static class ServiceRunner
     public static async Task<int> RunAsync(string[] args, params Func<string[], WebApplication>[] modules)
     {
         var running = new List<WebApplication>();
+        int started = 0;
         try
         {
             foreach (Func<string[], WebApplication> build in modules)
@@ -20,6 +21,7 @@ public static class ServiceRunner
                 WebApplication app = build(args);
                 running.Add(app);
                 await app.StartAsync().ConfigureAwait(false);
+                started++;
             }
 
             await Task.WhenAny(running.Select(app => app.WaitForShutdownAsync())).ConfigureAwait(false);
@@ -44,7 +46,9 @@ public static class ServiceRunner
         {
             foreach (WebApplication app in Enumerable.Reverse(running))
             {
-                await app.StopAsync().ConfigureAwait(false);
+                // One that could not start has nothing to stop, and may fail on being asked to.
+                if (running.IndexOf(app) < started)
+                    await app.StopAsync().ConfigureAwait(false);
                 await app.DisposeAsync().ConfigureAwait(false);
             }
         }

@@ -14,7 +14,15 @@ internal sealed class DataPrepWorkerGrpcService(BuildCoordinator coordinator, IH
     public override async Task<LeaseTaskResponse> LeaseTask(LeaseTaskRequest request, ServerCallContext context)
     {
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);
-        return await coordinator.LeaseAsync(LongestWait, stop.Token).ConfigureAwait(false);
+        try
+        {
+            return await coordinator.LeaseAsync(LongestWait, stop.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            // The service stops or the worker hung up: for both there is no task now, and nothing went wrong.
+            return new LeaseTaskResponse();
+        }
     }
 
     public override Task<RenewLeaseResponse> RenewLease(RenewLeaseRequest request, ServerCallContext context)
