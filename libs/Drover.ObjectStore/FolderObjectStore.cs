@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Drover.Errors;
 
 namespace Drover.ObjectStore;
@@ -7,7 +8,7 @@ namespace Drover.ObjectStore;
 /// A folder on disk as an object store: one file an object. A put writes a temporary file beside the others, flushes it,
 /// and renames it into place, so a reader or a crash never meets half an object.
 /// </summary>
-public sealed class FolderObjectStore : IObjectStore
+public sealed partial class FolderObjectStore : IObjectStore
 {
     private const string TemporaryFolder = ".incoming";
     private const int BufferBytes = 1 << 20;
@@ -134,7 +135,10 @@ public sealed class FolderObjectStore : IObjectStore
         try
         {
             Directory.CreateDirectory(Path.GetDirectoryName(path)!);
-            File.Move(temporary, path, overwrite: condition == PutCondition.None);
+            if (condition == PutCondition.None)
+                File.Move(temporary, path, overwrite: true);
+            else
+                PublishNew(temporary, path);
         }
         catch (IOException e) when (condition == PutCondition.IfAbsent && File.Exists(path))
         {
@@ -145,6 +149,18 @@ public sealed class FolderObjectStore : IObjectStore
             throw new DroverException(FailureCode.FailedPrecondition, "KEY_IS_FOLDER", $"'{key}' cannot be stored: in a folder on disk, an object and a folder cannot have one name.", e);
         }
     }
+
+    /// <summary>File.Move without overwriting looks first and renames then, so two may win; a link is made by one.</summary>
+    private static void PublishNew(string temporary, string path)
+    {
+        if (OperatingSystem.IsWindows())
+            File.Move(temporary, path, overwrite: false);
+        else if (Link(temporary, path) != 0)
+            throw new IOException($"link: error {Marshal.GetLastPInvokeError()} for '{path}'");
+    }
+
+    [LibraryImport("libc", EntryPoint = "link", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int Link(string existing, string path);
 
     private static bool HasFileAbove(string path)
     {
