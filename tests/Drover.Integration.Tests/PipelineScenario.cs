@@ -1,7 +1,9 @@
 using System.Globalization;
 using System.Text.Json;
 using Drover.Protocol.Gateway.V1;
+using Drover.Protocol.Trainer.V1;
 using Drover.Testing;
+using Grpc.Core;
 using Grpc.Net.Client;
 
 namespace Drover.Integration.Tests;
@@ -37,6 +39,37 @@ public sealed class PipelineScenario
         (code, output, error) = await drover.CliAsync("train", "generate", "models/tiny-result", "the cat", "--max-new-tokens", "4");
         Assert.True(code == 0, $"{error}\n{drover.Logs()}");
         Assert.StartsWith("the cat", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_pipeline_outlives_a_gateway_that_is_killed_in_mid_training()
+    {
+        using var folder = new TemporaryFolder();
+        await using DroverProcesses drover = await DroverProcesses.StartAsync(Shape.Separate, folder["data"]);
+        string yaml = TinyPipeline.Write(folder["work"], ranks: 1, steps: 60);
+        (int code, string output, string error) = await drover.CliAsync("run", yaml, "--detach");
+        Assert.True(code == 0, error);
+        string name = output.Trim();
+
+        using (GrpcChannel channel = GrpcChannel.ForAddress(drover.Gateway))
+        {
+            using AsyncServerStreamingCall<WatchPipelineResponse> watch = new GatewayService.GatewayServiceClient(channel).WatchPipeline(new WatchPipelineRequest { Name = name }, cancellationToken: Cancellation);
+            bool trains = false;
+            while (!trains && await watch.ResponseStream.MoveNext(Cancellation))
+                trains = watch.ResponseStream.Current.Event is { Step: "train", Event.StepMetrics: not null };
+            Assert.True(trains, $"the training did not begin\n{drover.Logs()}");
+        }
+
+        await drover.CrashGatewayAsync();
+        (code, output, error) = await drover.CliAsync("jobs", "watch", name, "--json");
+        Assert.True(code == 0, $"drover jobs watch ended with {code}: {error}\n{drover.Logs()}");
+
+        long[] revisions = [.. output.TrimEnd().Split('\n').SkipLast(1).Select(line => long.Parse(JsonDocument.Parse(line).RootElement.GetProperty("revision").GetString()!, CultureInfo.InvariantCulture))];
+        Assert.Equal(Enumerable.Range(1, revisions.Length).Select(i => (long)i), revisions);
+        using GrpcChannel again = GrpcChannel.ForAddress(drover.Gateway);
+        ListTrainingJobsResponse trainings = await new TrainerService.TrainerServiceClient(again).ListTrainingJobsAsync(new ListTrainingJobsRequest(), cancellationToken: Cancellation);
+        Assert.Equal(2, trainings.Jobs.Count);
+        Assert.All(trainings.Jobs, job => Assert.Equal(1, job.Job.Attempt));
     }
 
     private static double Loss(Pipeline pipeline, string step) =>
