@@ -50,12 +50,11 @@ for try in $(seq 1 120); do
 done
 
 drover run "$root/samples/demo.yaml"
+echo
 drover pull demo-model "$model"
 
-value() { grep -oE "\"$2\": ?\"?[-0-9.eE]+" <<<"$1" | tail -1 | grep -oE '[-0-9.eE]+$'; }
-drover jobs list --json >"$data/jobs.json"
 echo
-drover demo-summary 2>/dev/null || true
+drover jobs list
 prompt='春天，老王带着'
 echo "prompt:        $prompt"
 echo "continuation:  $(drover train generate demo-model "$prompt" --max-new-tokens 60)"
