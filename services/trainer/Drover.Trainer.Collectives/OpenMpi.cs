@@ -6,57 +6,33 @@ namespace Drover.Trainer.Collectives;
 /// <summary>
 /// Ranks as processes over Open MPI, started by <c>mpirun</c>.
 /// <para>
-/// All MPI calls of a rank are made by one thread of their own, in the order in which they were asked for. Open MPI moves data only
-/// inside MPI calls: a sum that was merely started would stand still while the rank computes. The thread keeps it moving; and because
-/// it alone calls MPI, the order is the same on every rank whatever the caller waits for first, and MPI_THREAD_FUNNELED is enough.
-/// While nobody waits, the thread looks in short naps, so that it does not take a core from the computation; once somebody waits
-/// that core is free, and it blocks inside MPI.
+/// All MPI calls of a rank, whatever the group, are made by one thread of their own, in the order in which they were asked for;
+/// so MPI_THREAD_FUNNELED is enough. See <see cref="CommunicationThread"/>.
+/// </para>
+/// <para>
+/// Each group has two communicators: one for its sends and receives, whose tags are the caller's, and one for all else. There, sums
+/// of fp32 values go through a <see cref="SumLane"/>; gathers and all-to-all are messages to each rank, which is what Open MPI's
+/// non-blocking forms do as well, without their limit of 2 GB; the rest are Open MPI's own.
 /// </para>
 /// </summary>
-public sealed unsafe class OpenMpi : ICollectives
+public sealed unsafe class OpenMpi : CollectiveGroup
 {
-    private const int LargestCount = 1 << 28;
-    private readonly CommunicationThread _thread = new();
-    private readonly nint _world;
-    private readonly nint _float;
-    private readonly nint _double;
-    private readonly nint _byte;
-    private readonly nint _sum;
-    private readonly nint _max;
+    private const int TagLimit = 1 << 30;
+    private readonly MpiWorld _world;
+    private readonly bool _isWorld;
+    private readonly SumLane _sums;
+    private nint _messages;
+    private nint _others;
+    private int _nextTag;
     private bool _disposed;
 
-    private OpenMpi(nint library)
+    private OpenMpi(MpiWorld world, string axis, nint messages, nint others, TrafficCounter traffic)
+        : base(axis, RankIn(world, messages), SizeOf(world, messages), traffic)
     {
-        _world = NativeLibrary.GetExport(library, "ompi_mpi_comm_world");
-        _float = NativeLibrary.GetExport(library, "ompi_mpi_float");
-        _double = NativeLibrary.GetExport(library, "ompi_mpi_double");
-        _byte = NativeLibrary.GetExport(library, "ompi_mpi_byte");
-        _sum = NativeLibrary.GetExport(library, "ompi_mpi_op_sum");
-        _max = NativeLibrary.GetExport(library, "ompi_mpi_op_max");
-        nint returnErrors = NativeLibrary.GetExport(library, "ompi_mpi_errors_return");
-        int rank = 0;
-        int size = 0;
-        _thread.Run(() =>
-        {
-            int provided = 0;
-            OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Init_thread(null, null, OpenMpiLibrary.ThreadFunneled, &provided), "MPI_Init_thread");
-            if (provided < OpenMpiLibrary.ThreadFunneled)
-                throw new DroverException(FailureCode.FailedPrecondition, "MPI_WITHOUT_THREADS", "This Open MPI was built without threads. Install the distribution's openmpi-bin.");
-            OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Comm_set_errhandler(_world, returnErrors), "MPI_Comm_set_errhandler");
-            int r = 0;
-            int s = 0;
-            OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Comm_rank(_world, &r), "MPI_Comm_rank");
-            OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Comm_size(_world, &s), "MPI_Comm_size");
-            (rank, size) = (r, s);
-        });
-        (Rank, WorldSize) = (rank, size);
+        (_world, _messages, _others) = (world, messages, others);
+        _isWorld = messages == world.Communicator;
+        _sums = new SumLane(world.Types, others, Rank, WorldSize);
     }
-
-    /// <inheritdoc />
-    public int Rank { get; }
-
-    /// <inheritdoc />
-    public int WorldSize { get; }
 
     /// <summary>Whether this process was started by mpirun.</summary>
     public static bool StartedByMpirun => Environment.GetEnvironmentVariable("OMPI_COMM_WORLD_SIZE") is not null;
@@ -81,85 +57,170 @@ public sealed unsafe class OpenMpi : ICollectives
     {
         if (!IsAvailable(out string reason))
             throw new DroverException(FailureCode.FailedPrecondition, "MPI_NOT_FOUND", reason);
-        return new OpenMpi(NativeLibrary.Load(OpenMpiLibrary.FileName, typeof(OpenMpi).Assembly, null));
+        var world = new MpiWorld();
+        nint others = 0;
+        world.Thread.Run(() => others = Duplicate(world.Communicator));
+        return new OpenMpi(world, "world", world.Communicator, others, new TrafficCounter());
     }
 
     /// <inheritdoc />
-    public ICollectiveHandle StartAllReduceSum(nint data, long count) =>
-        _thread.Start(call =>
-        {
-            for (long done = 0; done < count; done += LargestCount)
-                SumPart(call, data + (nint)(done * sizeof(float)), (int)Math.Min(LargestCount, count - done));
-        });
-
-    /// <inheritdoc />
-    public void AllReduceSum(Span<double> values) => Reduce(values, _sum);
-
-    /// <inheritdoc />
-    public void AllReduceMax(Span<double> values) => Reduce(values, _max);
-
-    /// <inheritdoc />
-    public void Broadcast(nint data, long bytes, int root) =>
-        _thread.Run(() =>
-        {
-            for (long done = 0; done < bytes; done += LargestCount)
-                OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Bcast(data + (nint)done, (int)Math.Min(LargestCount, bytes - done), _byte, root, _world), "MPI_Bcast");
-        });
-
-    /// <inheritdoc />
-    public void AllGather(nint source, nint destination, long bytesPerRank) =>
-        _thread.Run(() => OpenMpiLibrary.ThrowIfFailed(
-            OpenMpiLibrary.MPI_Allgather(source, checked((int)bytesPerRank), _byte, destination, (int)bytesPerRank, _byte, _world), "MPI_Allgather"));
-
-    /// <inheritdoc />
-    public void ReduceScatterSum(nint source, nint destination, long countPerRank) =>
-        _thread.Run(() => OpenMpiLibrary.ThrowIfFailed(
-            OpenMpiLibrary.MPI_Reduce_scatter_block(source, destination, checked((int)countPerRank), _float, _sum, _world), "MPI_Reduce_scatter_block"));
-
-    /// <inheritdoc />
-    public void Barrier() => _thread.Run(() => OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Barrier(_world), "MPI_Barrier"));
-
-    /// <inheritdoc />
     /// <remarks>Not on the communication thread: that may be inside a call which will never end.</remarks>
-    public void Abort(int exitCode)
+    public override void Abort(int exitCode)
     {
-        _ = OpenMpiLibrary.MPI_Abort(_world, exitCode);
+        _ = OpenMpiLibrary.MPI_Abort(_world.Communicator, exitCode);
         Environment.Exit(exitCode);
     }
 
     /// <inheritdoc />
-    public void Dispose()
+    public override void Dispose()
     {
         if (_disposed)
             return;
         _disposed = true;
-        _thread.Run(() => OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Finalize(), "MPI_Finalize"));
-        _thread.Dispose();
+        if (_world.Thread.Failure is null)
+            _world.Thread.Run(Free);
+        if (_isWorld)
+            _world.End();
     }
 
-    private void SumPart(CommunicationThread.Call call, nint data, int count)
+    private protected override ICollectiveHandle Start(Operation operation) => _world.Thread.Start(operation.Kind switch
     {
-        nint request = 0;
-        OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Iallreduce(OpenMpiLibrary.InPlace, data, count, _float, _sum, _world, &request), "MPI_Iallreduce");
-        int done = 0;
-        while (done == 0 && !call.IsAwaited)
-        {
-            OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Test(&request, &done, 0), "MPI_Test");
-            if (done == 0)
-                CommunicationThread.Call.Nap();
-        }
+        OperationKind.Send => Messages(r => r.Send(operation.Source, operation.Count, operation.Peer, operation.Tag)),
+        OperationKind.Receive => Messages(r => r.Receive(operation.Destination, operation.Count, operation.Peer, operation.Tag)),
+        OperationKind.AllReduce when operation is { Element: Element.Float, Max: false } => Sum(operation),
+        OperationKind.AllReduce => Others(r => r.Reduce(operation.Source, operation.Count, operation.Element, operation.Max)),
+        OperationKind.ReduceScatter => Sum(operation),
+        OperationKind.AllGather => Gather(operation),
+        OperationKind.AllToAll => AllToAll(operation),
+        OperationKind.Broadcast => Others(r => r.Broadcast(operation.Source, operation.Count, operation.Peer)),
+        _ => Others(r => r.Barrier()),
+    });
 
-        if (done == 0)
-            OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Wait(&request, 0), "MPI_Wait");
+    /// <remarks>
+    /// MPI_Comm_split blocks, and no other operation moves meanwhile. The barrier before it does not block: when it is over, every
+    /// rank's thread goes into the split without waiting for anything else.
+    /// </remarks>
+    private protected override ICollectives MakeGroup(Operation split)
+    {
+        nint messages = 0;
+        nint others = 0;
+        _world.Thread.Start(Others(r => r.Barrier(), () =>
+        {
+            nint made;
+            OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Comm_split(_others, split.Peer, Rank, &made), "MPI_Comm_split");
+            (messages, others) = (made, Duplicate(made));
+        })).Wait();
+        return new OpenMpi(_world, split.NewAxis, messages, others, Traffic);
     }
 
-    private void Reduce(Span<double> values, nint operation)
+    private static nint Duplicate(nint communicator)
     {
-        fixed (double* data = values)
+        nint made;
+        OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Comm_dup(communicator, &made), "MPI_Comm_dup");
+        return made;
+    }
+
+    private static int RankIn(MpiWorld world, nint communicator)
+    {
+        int rank = 0;
+        world.Thread.Run(() =>
         {
-            nint address = (nint)data;
-            int count = values.Length;
-            _thread.Run(() => OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Allreduce(OpenMpiLibrary.InPlace, address, count, _double, operation, _world), "MPI_Allreduce"));
+            int r;
+            OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Comm_rank(communicator, &r), "MPI_Comm_rank");
+            rank = r;
+        });
+        return rank;
+    }
+
+    private static int SizeOf(MpiWorld world, nint communicator)
+    {
+        int size = 0;
+        world.Thread.Run(() =>
+        {
+            int s;
+            OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Comm_size(communicator, &s), "MPI_Comm_size");
+            size = s;
+        });
+        return size;
+    }
+
+    private MpiExchange Messages(Action<MpiRequests> begin) => new(new MpiRequests(_world.Types, _messages), begin);
+
+    private MpiExchange Others(Action<MpiRequests> begin, Action? finish = null) => new(new MpiRequests(_world.Types, _others), begin, finish);
+
+    private MpiSum Sum(Operation operation)
+    {
+        var sum = new MpiSum(_sums, operation);
+        sum.FirstTag = TakeTags(checked((int)(2 * sum.Segments)));
+        return sum;
+    }
+
+    private MpiExchange Gather(Operation operation)
+    {
+        int tag = TakeTags(1);
+        return Others(requests =>
+        {
+            Copy(operation.Source, operation.Destination + (nint)(Rank * operation.Bytes), operation.Bytes);
+            for (int r = 0; r < WorldSize; r++)
+            {
+                if (r == Rank)
+                    continue;
+                requests.Receive(operation.Destination + (nint)(r * operation.Bytes), operation.Bytes, r, tag);
+                requests.Send(operation.Source, operation.Bytes, r, tag);
+            }
+        });
+    }
+
+    private MpiExchange AllToAll(Operation operation)
+    {
+        int tag = TakeTags(1);
+        return Others(requests =>
+        {
+            nint source = operation.Source;
+            nint destination = operation.Destination;
+            for (int r = 0; r < WorldSize; r++)
+            {
+                (long send, long receive) = (operation.SendBytes[r], operation.ReceiveBytes[r]);
+                if (r == Rank)
+                {
+                    Copy(source, destination, Math.Min(send, receive));
+                }
+                else
+                {
+                    requests.Receive(destination, receive, r, tag);
+                    requests.Send(source, send, r, tag);
+                }
+
+                source += (nint)send;
+                destination += (nint)receive;
+            }
+        });
+    }
+
+    private static void Copy(nint source, nint destination, long bytes)
+    {
+        if (source != destination)
+            Buffer.MemoryCopy((void*)source, (void*)destination, bytes, bytes);
+    }
+
+    /// <summary>Tags for one operation. Taken when it is asked for, and so the same on every rank.</summary>
+    private int TakeTags(int count)
+    {
+        if (_nextTag > TagLimit - count)
+            _nextTag = 0;
+        int first = _nextTag;
+        _nextTag += count;
+        return first;
+    }
+
+    private void Free()
+    {
+        _sums.Dispose();
+        fixed (nint* messages = &_messages, others = &_others)
+        {
+            OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Comm_free(others), "MPI_Comm_free");
+            if (!_isWorld)
+                OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Comm_free(messages), "MPI_Comm_free");
         }
     }
 }

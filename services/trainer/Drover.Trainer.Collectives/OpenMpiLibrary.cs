@@ -33,28 +33,31 @@ internal static unsafe partial class OpenMpiLibrary
     public static partial int MPI_Comm_set_errhandler(nint communicator, nint handler);
 
     [LibraryImport(FileName)]
-    public static partial int MPI_Allreduce(nint source, nint destination, int count, nint type, nint operation, nint communicator);
+    public static partial int MPI_Comm_split(nint communicator, int color, int key, nint* made);
+
+    [LibraryImport(FileName)]
+    public static partial int MPI_Comm_dup(nint communicator, nint* made);
+
+    [LibraryImport(FileName)]
+    public static partial int MPI_Comm_free(nint* communicator);
+
+    [LibraryImport(FileName)]
+    public static partial int MPI_Isend(nint data, int count, nint type, int to, int tag, nint communicator, nint* request);
+
+    [LibraryImport(FileName)]
+    public static partial int MPI_Irecv(nint data, int count, nint type, int from, int tag, nint communicator, nint* request);
 
     [LibraryImport(FileName)]
     public static partial int MPI_Iallreduce(nint source, nint destination, int count, nint type, nint operation, nint communicator, nint* request);
 
     [LibraryImport(FileName)]
-    public static partial int MPI_Test(nint* request, int* done, nint status);
+    public static partial int MPI_Ibcast(nint data, int count, nint type, int root, nint communicator, nint* request);
 
     [LibraryImport(FileName)]
-    public static partial int MPI_Wait(nint* request, nint status);
+    public static partial int MPI_Ibarrier(nint communicator, nint* request);
 
     [LibraryImport(FileName)]
-    public static partial int MPI_Bcast(nint data, int count, nint type, int root, nint communicator);
-
-    [LibraryImport(FileName)]
-    public static partial int MPI_Allgather(nint source, int sourceCount, nint sourceType, nint destination, int destinationCount, nint destinationType, nint communicator);
-
-    [LibraryImport(FileName)]
-    public static partial int MPI_Reduce_scatter_block(nint source, nint destination, int count, nint type, nint operation, nint communicator);
-
-    [LibraryImport(FileName)]
-    public static partial int MPI_Barrier(nint communicator);
+    public static partial int MPI_Testall(int count, nint* requests, int* done, nint statuses);
 
     [LibraryImport(FileName)]
     private static partial int MPI_Error_string(int code, byte* text, int* length);

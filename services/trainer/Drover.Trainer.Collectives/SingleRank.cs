@@ -1,52 +1,79 @@
+using Drover.Errors;
+
 namespace Drover.Trainer.Collectives;
 
-/// <summary>A run of one rank: every operation is a copy or nothing. Needs no library.</summary>
-public sealed class SingleRank : ICollectives, ICollectiveHandle
+/// <summary>A group of one rank: every operation is a copy or nothing. Needs no library.</summary>
+public sealed unsafe class SingleRank : CollectiveGroup
 {
-    /// <inheritdoc />
-    public int Rank => 0;
+    private readonly Dictionary<int, Queue<byte[]>> _sentByTag = [];
 
-    /// <inheritdoc />
-    public int WorldSize => 1;
+    /// <summary>A world of one.</summary>
+    public SingleRank()
+        : this("world", new TrafficCounter())
+    {
+    }
 
-    /// <inheritdoc />
-    public ICollectiveHandle StartAllReduceSum(nint data, long count) => this;
-
-    /// <inheritdoc />
-    public void AllReduceSum(Span<double> values)
+    private SingleRank(string axis, TrafficCounter traffic)
+        : base(axis, 0, 1, traffic)
     {
     }
 
     /// <inheritdoc />
-    public void AllReduceMax(Span<double> values)
+    public override void Abort(int exitCode) => Environment.Exit(exitCode);
+
+    /// <inheritdoc />
+    public override void Dispose()
     {
+        // Nothing is held.
     }
 
-    /// <inheritdoc />
-    public void Broadcast(nint data, long bytes, int root) => ArgumentOutOfRangeException.ThrowIfNotEqual(root, 0);
+    private protected override ICollectives MakeGroup(Operation split) => new SingleRank(split.NewAxis, Traffic);
 
-    /// <inheritdoc />
-    public unsafe void AllGather(nint source, nint destination, long bytesPerRank) =>
-        Buffer.MemoryCopy((void*)source, (void*)destination, bytesPerRank, bytesPerRank);
-
-    /// <inheritdoc />
-    public void ReduceScatterSum(nint source, nint destination, long countPerRank) =>
-        AllGather(source, destination, countPerRank * sizeof(float));
-
-    /// <inheritdoc />
-    public void Barrier()
+    private protected override ICollectiveHandle Start(Operation operation)
     {
+        switch (operation.Kind)
+        {
+            case OperationKind.ReduceScatter or OperationKind.AllGather:
+                Buffer.MemoryCopy((void*)operation.Source, (void*)operation.Destination, operation.Bytes, operation.Bytes);
+                break;
+            case OperationKind.AllToAll:
+                ArgumentOutOfRangeException.ThrowIfNotEqual(operation.ReceiveBytes[0], operation.SendBytes[0]);
+                Buffer.MemoryCopy((void*)operation.Source, (void*)operation.Destination, operation.SendBytes[0], operation.SendBytes[0]);
+                break;
+            case OperationKind.Send:
+                if (!_sentByTag.TryGetValue(operation.Tag, out Queue<byte[]>? queue))
+                    _sentByTag[operation.Tag] = queue = new Queue<byte[]>();
+                queue.Enqueue(new ReadOnlySpan<byte>((void*)operation.Source, checked((int)operation.Count)).ToArray());
+                break;
+            case OperationKind.Receive:
+                return new Receipt(this, operation);
+        }
+
+        return Done.Instance;
     }
 
-    /// <inheritdoc />
-    public void Abort(int exitCode) => Environment.Exit(exitCode);
-
-    void ICollectiveHandle.Wait()
+    private sealed class Receipt(SingleRank owner, Operation operation) : ICollectiveHandle
     {
-    }
+        private bool _done;
 
-    /// <inheritdoc />
-    public void Dispose()
+        public void Wait()
+        {
+            if (_done)
+                return;
+            if (!owner._sentByTag.TryGetValue(operation.Tag, out Queue<byte[]>? queue) || !queue.TryDequeue(out byte[]? message))
+                throw new DroverException(FailureCode.Internal, "COLLECTIVE_MISMATCH", $"The only rank waits in {operation.On(owner.Axis)}, which it has not sent.");
+            message.CopyTo(new Span<byte>((void*)operation.Destination, checked((int)operation.Count)));
+            _done = true;
+        }
+    }
+}
+
+/// <summary>The handle of what was done at once.</summary>
+internal sealed class Done : ICollectiveHandle
+{
+    public static Done Instance { get; } = new();
+
+    public void Wait()
     {
     }
 }

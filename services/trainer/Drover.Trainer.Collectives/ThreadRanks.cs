@@ -1,222 +1,151 @@
 using System.Runtime.ExceptionServices;
+using Drover.Errors;
 
 namespace Drover.Trainer.Collectives;
 
 /// <summary>
 /// Ranks as threads of one process, for tests: exact and deterministic, sums are taken in the order of the ranks.
-/// A started sum is done when its handle (or a later operation) is waited for, so that code which forgets to wait is found.
+/// The work of an operation is done by the first rank that waits for it once all have started it: nobody waits for a rank that only
+/// computes, and code which forgets to wait is found. Sends are copied when they are started and never wait.
 /// </summary>
-public sealed class ThreadRanks : ICollectives
+public sealed class ThreadRanks : CollectiveGroup
 {
-    private readonly World _world;
-    private readonly Queue<PendingSum> _pending = new();
+    private static readonly TimeSpan DefaultTimeOut = TimeSpan.FromMinutes(2);
+    private readonly ThreadGroup _group;
 
-    private ThreadRanks(World world, int rank)
-    {
-        _world = world;
-        Rank = rank;
-    }
-
-    /// <inheritdoc />
-    public int Rank { get; }
-
-    /// <inheritdoc />
-    public int WorldSize => _world.Size;
+    private ThreadRanks(ThreadGroup group, int rank, TrafficCounter traffic)
+        : base(group.Axis, rank, group.Size, traffic) => _group = group;
 
     /// <summary>Runs <paramref name="rank"/> once for each rank, each on its own thread; ends when all have ended.</summary>
+    /// <param name="worldSize">Number of ranks.</param>
+    /// <param name="rank">What a rank does; its world is disposed afterwards.</param>
+    /// <param name="timeOut">How long a rank waits for others in one operation; default two minutes.</param>
     /// <exception cref="Exception">The first failure of a rank; the others are let go.</exception>
-    public static void Run(int worldSize, Action<ICollectives> rank)
+    public static void Run(int worldSize, Action<ICollectives> rank, TimeSpan? timeOut = null)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(worldSize, 1);
-        using var world = new World(worldSize);
-        ExceptionDispatchInfo? failure = null;
+        var world = new ThreadWorld(worldSize, timeOut ?? DefaultTimeOut);
+        var group = new ThreadGroup(world, "world", [.. Enumerable.Range(0, worldSize)]);
         var threads = new Thread[worldSize];
         for (int r = 0; r < worldSize; r++)
         {
-            var collectives = new ThreadRanks(world, r);
+            int me = r;
             threads[r] = new Thread(() =>
             {
                 try
                 {
+                    using var collectives = new ThreadRanks(group, me, new TrafficCounter());
                     rank(collectives);
                 }
                 catch (Exception e)
                 {
                     // Told to the caller below; the other ranks must not wait for this one for ever.
-                    Interlocked.CompareExchange(ref failure, ExceptionDispatchInfo.Capture(e), null);
-                    world.Break();
+                    world.Break(e);
                 }
-            });
+                finally
+                {
+                    world.End(me);
+                }
+            })
+            { Name = $"rank {me}" };
             threads[r].Start();
         }
 
         foreach (Thread thread in threads)
             thread.Join();
-        failure?.Throw();
+        if (world.Failure is { } failure)
+            ExceptionDispatchInfo.Throw(failure);
     }
 
     /// <inheritdoc />
-    public ICollectiveHandle StartAllReduceSum(nint data, long count)
+    public override void Abort(int exitCode)
     {
-        var sum = new PendingSum(this, data, count);
-        _pending.Enqueue(sum);
-        return sum;
+        var failure = new InvalidOperationException($"Rank {Rank} aborted the run with exit code {exitCode}.");
+        _group.World.Break(failure);
+        throw failure;
     }
 
     /// <inheritdoc />
-    public unsafe void AllReduceSum(Span<double> values)
+    public override void Dispose()
     {
-        fixed (double* data = values)
-            Reduce((nint)data, values.Length, static (a, b) => a + b);
+        // Groups belong to Run.
     }
 
-    /// <inheritdoc />
-    public unsafe void AllReduceMax(Span<double> values)
+    private protected override ICollectives MakeGroup(Operation split)
     {
-        fixed (double* data = values)
-            Reduce((nint)data, values.Length, Math.Max);
+        Meeting meeting = _group.Join(Rank, split);
+        meeting.Wait(Rank);
+        ThreadGroup mine = meeting.Groups![split.Peer];
+        return new ThreadRanks(mine, Array.IndexOf(mine.Members, _group.Members[Rank]), Traffic);
     }
 
-    /// <inheritdoc />
-    public unsafe void Broadcast(nint data, long bytes, int root)
+    private protected override ICollectiveHandle Start(Operation operation) => operation.Kind switch
     {
-        nint[] all = Enter(data);
-        if (Rank != root)
-            Buffer.MemoryCopy((void*)all[root], (void*)data, bytes, bytes);
-        _world.Meet();
-    }
+        OperationKind.Send => _group.Send(Rank, operation),
+        OperationKind.Receive => _group.Receive(Rank, operation),
+        _ => new Attendance(_group.Join(Rank, operation), Rank),
+    };
 
-    /// <inheritdoc />
-    public unsafe void AllGather(nint source, nint destination, long bytesPerRank)
+    private sealed class Attendance(Meeting meeting, int rank) : ICollectiveHandle
     {
-        nint[] all = Enter(source);
-        for (int r = 0; r < WorldSize; r++)
-            Buffer.MemoryCopy((void*)all[r], (byte*)destination + (r * bytesPerRank), bytesPerRank, bytesPerRank);
-        _world.Meet();
+        public void Wait() => meeting.Wait(rank);
     }
+}
 
-    /// <inheritdoc />
-    public unsafe void ReduceScatterSum(nint source, nint destination, long countPerRank)
+/// <summary>What all ranks of a <see cref="ThreadRanks.Run"/> share: one lock, pulsed at every change, and who has ended.</summary>
+internal sealed class ThreadWorld(int size, TimeSpan timeOut)
+{
+    private readonly bool[] _ended = new bool[size];
+
+    public object Gate { get; } = new();
+
+    /// <summary>The first failure of a rank.</summary>
+    public Exception? Failure { get; private set; }
+
+    public void Break(Exception failure)
     {
-        nint[] all = Enter(source);
-        float* target = (float*)destination;
-        for (long i = 0; i < countPerRank; i++)
+        lock (Gate)
         {
-            float sum = 0;
-            for (int r = 0; r < all.Length; r++)
-                sum += ((float*)all[r])[(Rank * countPerRank) + i];
-            target[i] = sum;
-        }
-
-        _world.Meet();
-    }
-
-    /// <inheritdoc />
-    public void Barrier()
-    {
-        Finish(null);
-        _world.Meet();
-    }
-
-    /// <inheritdoc />
-    public void Abort(int exitCode)
-    {
-        _world.Break();
-        throw new InvalidOperationException($"Rank {Rank} aborted the run with exit code {exitCode}.");
-    }
-
-    /// <inheritdoc />
-    public void Dispose()
-    {
-        // The world belongs to Run.
-    }
-
-    private unsafe void Reduce(nint data, int count, Func<double, double, double> combine)
-    {
-        nint[] all = Enter(data);
-        double[] result = new double[count];
-        for (int i = 0; i < count; i++)
-        {
-            result[i] = ((double*)all[0])[i];
-            for (int r = 1; r < all.Length; r++)
-                result[i] = combine(result[i], ((double*)all[r])[i]);
-        }
-
-        _world.Meet();
-        result.CopyTo(new Span<double>((void*)data, count));
-    }
-
-    private nint[] Enter(nint data)
-    {
-        Finish(null);
-        return _world.Exchange(Rank, data);
-    }
-
-    /// <summary>Does what was started, in order, up to and with <paramref name="last"/>.</summary>
-    private void Finish(PendingSum? last)
-    {
-        while (last is not { Done: true } && _pending.TryDequeue(out PendingSum? sum))
-        {
-            SumInPlace(sum.Data, sum.Count);
-            sum.Done = true;
+            Failure ??= failure;
+            Monitor.PulseAll(Gate);
         }
     }
 
-    private unsafe void SumInPlace(nint data, long count)
+    public void End(int rank)
     {
-        nint[] all = _world.Exchange(Rank, data);
-        // Each rank sums one part and writes it to everybody.
-        long begin = count * Rank / all.Length;
-        long end = count * (Rank + 1) / all.Length;
-        for (long i = begin; i < end; i++)
+        lock (Gate)
         {
-            float sum = ((float*)all[0])[i];
-            for (int r = 1; r < all.Length; r++)
-                sum += ((float*)all[r])[i];
-            foreach (nint target in all)
-                ((float*)target)[i] = sum;
-        }
-
-        _world.Meet();
-    }
-
-    private sealed class PendingSum(ThreadRanks owner, nint data, long count) : ICollectiveHandle
-    {
-        public nint Data { get; } = data;
-
-        public long Count { get; } = count;
-
-        public bool Done { get; set; }
-
-        public void Wait() => owner.Finish(this);
-    }
-
-    private sealed class World(int size) : IDisposable
-    {
-        private readonly Barrier _barrier = new(size);
-        private readonly CancellationTokenSource _broken = new();
-        private readonly nint[] _addresses = new nint[size];
-
-        public int Size => size;
-
-        public void Meet() => _barrier.SignalAndWait(_broken.Token);
-
-        public nint[] Exchange(int rank, nint address)
-        {
-            _addresses[rank] = address;
-            Meet();
-            nint[] all = [.. _addresses];
-            // Nobody may post the next address before all have read these.
-            Meet();
-            return all;
-        }
-
-        public void Break() => _broken.Cancel();
-
-        public void Dispose()
-        {
-            _barrier.Dispose();
-            _broken.Dispose();
+            _ended[rank] = true;
+            Monitor.PulseAll(Gate);
         }
     }
+
+    /// <summary>Waits, inside the lock, until <paramref name="ready"/>.</summary>
+    /// <param name="ready">Whether to go on.</param>
+    /// <param name="missing">World ranks that are waited for.</param>
+    /// <param name="where">Who waits in what, for the failure.</param>
+    public void WaitUntil(Func<bool> ready, Func<int[]> missing, Func<string> where)
+    {
+        long end = Environment.TickCount64 + (long)timeOut.TotalMilliseconds;
+        while (!ready())
+        {
+            if (Failure is not null)
+                throw new DroverException(FailureCode.Unavailable, "COLLECTIVE_FAILED", $"Another rank failed: {Failure.Message}", Failure);
+            long left = end - Environment.TickCount64;
+            int[] gone = [.. missing().Where(r => _ended[r])];
+            if (gone.Length == 0 && left > 0)
+            {
+                _ = Monitor.Wait(Gate, (int)Math.Min(left, int.MaxValue));
+                continue;
+            }
+
+            string who = gone.Length > 0
+                ? $"{Names(gone)} ended without starting it"
+                : $"{Names(missing())} did not start it within {timeOut.TotalSeconds:0.###} s";
+            throw new DroverException(FailureCode.Unavailable, "RANK_LOST", $"{where()}: {who}.");
+        }
+    }
+
+    /// <summary><c>rank 2</c>, <c>ranks 2, 3</c>.</summary>
+    public static string Names(IReadOnlyCollection<int> ranks) => $"rank{(ranks.Count == 1 ? "" : "s")} {string.Join(", ", ranks)}";
 }

@@ -1,0 +1,125 @@
+namespace Drover.Trainer.Collectives;
+
+/// <summary>What every kind of group shares: it checks arguments, numbers operations and counts their traffic.</summary>
+public abstract unsafe class CollectiveGroup : ICollectives
+{
+    private const int TagLimit = 1 << 30;
+    private long _operations;
+    private long _messages;
+
+    private protected CollectiveGroup(string axis, int rank, int worldSize, TrafficCounter traffic) =>
+        (Axis, Rank, WorldSize, Traffic) = (axis, rank, worldSize, traffic);
+
+    /// <inheritdoc />
+    public int Rank { get; }
+
+    /// <inheritdoc />
+    public int WorldSize { get; }
+
+    /// <inheritdoc />
+    public string Axis { get; }
+
+    /// <inheritdoc />
+    public TrafficCounter Traffic { get; }
+
+    /// <inheritdoc />
+    public ICollectives Split(string axis, int color)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(axis);
+        ArgumentOutOfRangeException.ThrowIfNegative(color);
+        return MakeGroup(Enter(new Operation(OperationKind.Split) { Peer = color, NewAxis = axis }));
+    }
+
+    /// <inheritdoc />
+    public ICollectiveHandle StartAllReduceSum(nint data, long count) =>
+        Begin(new Operation(OperationKind.AllReduce, data, data, count) { Element = Element.Float });
+
+    /// <inheritdoc />
+    public ICollectiveHandle StartReduceScatterSum(nint source, nint destination, long countPerRank) =>
+        Begin(new Operation(OperationKind.ReduceScatter, source, destination, countPerRank) { Element = Element.Float });
+
+    /// <inheritdoc />
+    public ICollectiveHandle StartAllGather(nint source, nint destination, long bytesPerRank) =>
+        Begin(new Operation(OperationKind.AllGather, source, destination, bytesPerRank));
+
+    /// <inheritdoc />
+    public ICollectiveHandle StartAllToAll(nint source, nint destination, ReadOnlySpan<long> sendBytes, ReadOnlySpan<long> receiveBytes)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(sendBytes.Length, WorldSize);
+        ArgumentOutOfRangeException.ThrowIfNotEqual(receiveBytes.Length, WorldSize);
+        foreach (long bytes in sendBytes)
+            ArgumentOutOfRangeException.ThrowIfNegative(bytes, nameof(sendBytes));
+        foreach (long bytes in receiveBytes)
+            ArgumentOutOfRangeException.ThrowIfNegative(bytes, nameof(receiveBytes));
+        return Begin(new Operation(OperationKind.AllToAll, source, destination) { SendBytes = [.. sendBytes], ReceiveBytes = [.. receiveBytes] });
+    }
+
+    /// <inheritdoc />
+    public ICollectiveHandle StartSend(nint data, long bytes, int to, int tag) => Begin(new Operation(OperationKind.Send, data, 0, bytes) { Peer = to, Tag = tag });
+
+    /// <inheritdoc />
+    public ICollectiveHandle StartReceive(nint data, long bytes, int from, int tag) => Begin(new Operation(OperationKind.Receive, 0, data, bytes) { Peer = from, Tag = tag });
+
+    /// <inheritdoc />
+    public void AllReduceSum(Span<double> values)
+    {
+        fixed (double* data = values)
+            Reduce((nint)data, values.Length, Element.Double, max: false);
+    }
+
+    /// <inheritdoc />
+    public void AllReduceMax(Span<double> values)
+    {
+        fixed (double* data = values)
+            Reduce((nint)data, values.Length, Element.Double, max: true);
+    }
+
+    /// <inheritdoc />
+    public void AllReduceMax(Span<float> values)
+    {
+        fixed (float* data = values)
+            Reduce((nint)data, values.Length, Element.Float, max: true);
+    }
+
+    /// <inheritdoc />
+    public void Broadcast(nint data, long bytes, int root) => Begin(new Operation(OperationKind.Broadcast, data, data, bytes) { Peer = root }).Wait();
+
+    /// <inheritdoc />
+    public void Barrier() => Begin(new Operation(OperationKind.Barrier)).Wait();
+
+    /// <inheritdoc />
+    public abstract void Abort(int exitCode);
+
+    /// <inheritdoc />
+    public abstract void Dispose();
+
+    /// <summary>Starts an operation that was checked, numbered and counted.</summary>
+    private protected abstract ICollectiveHandle Start(Operation operation);
+
+    /// <summary>Does a split.</summary>
+    private protected abstract ICollectives MakeGroup(Operation split);
+
+    private void Reduce(nint data, int count, Element element, bool max) =>
+        Begin(new Operation(OperationKind.AllReduce, data, data, count) { Element = element, Max = max }).Wait();
+
+    private ICollectiveHandle Begin(Operation operation)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(operation.Count);
+        ArgumentOutOfRangeException.ThrowIfNegative(operation.Tag);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(operation.Tag, TagLimit);
+        if (operation.IsMessage || operation.Kind == OperationKind.Broadcast)
+        {
+            ArgumentOutOfRangeException.ThrowIfNegative(operation.Peer);
+            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(operation.Peer, WorldSize);
+        }
+
+        return Start(Enter(operation));
+    }
+
+    private Operation Enter(Operation operation)
+    {
+        operation.Number = operation.IsMessage ? ++_messages : ++_operations;
+        Traffic.Add(Axis, operation, Rank, WorldSize);
+        return operation;
+    }
+}

@@ -1,0 +1,44 @@
+using System.Runtime.InteropServices;
+using Drover.Errors;
+
+namespace Drover.Trainer.Collectives;
+
+/// <summary>What all Open MPI groups of a process share: the thread, the library's types, and its beginning and end.</summary>
+internal sealed unsafe class MpiWorld
+{
+    public MpiWorld()
+    {
+        nint library = NativeLibrary.Load(OpenMpiLibrary.FileName, typeof(MpiWorld).Assembly, null);
+        Communicator = NativeLibrary.GetExport(library, "ompi_mpi_comm_world");
+        Types = new MpiTypes(
+            NativeLibrary.GetExport(library, "ompi_mpi_byte"),
+            NativeLibrary.GetExport(library, "ompi_mpi_float"),
+            NativeLibrary.GetExport(library, "ompi_mpi_double"),
+            NativeLibrary.GetExport(library, "ompi_mpi_op_sum"),
+            NativeLibrary.GetExport(library, "ompi_mpi_op_max"));
+        nint returnErrors = NativeLibrary.GetExport(library, "ompi_mpi_errors_return");
+        Thread.Run(() =>
+        {
+            int provided = 0;
+            OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Init_thread(null, null, OpenMpiLibrary.ThreadFunneled, &provided), "MPI_Init_thread");
+            if (provided < OpenMpiLibrary.ThreadFunneled)
+                throw new DroverException(FailureCode.FailedPrecondition, "MPI_WITHOUT_THREADS", "This Open MPI was built without threads. Install the distribution's openmpi-bin.");
+            OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Comm_set_errhandler(Communicator, returnErrors), "MPI_Comm_set_errhandler");
+        });
+    }
+
+    public CommunicationThread Thread { get; } = new();
+
+    public MpiTypes Types { get; }
+
+    /// <summary>MPI_COMM_WORLD.</summary>
+    public nint Communicator { get; }
+
+    /// <summary>Leaves MPI, which waits for the other ranks; after a failure it does not, since they may be gone.</summary>
+    public void End()
+    {
+        if (Thread.Failure is null)
+            Thread.Run(() => OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Finalize(), "MPI_Finalize"));
+        Thread.Dispose();
+    }
+}
