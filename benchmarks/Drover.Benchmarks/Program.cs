@@ -11,6 +11,7 @@ using Drover.Trainer.Model;
 Precision precision = args.Length > 0 && args[0] == "fp32" ? Precision.Fp32 : Precision.Bf16;
 int steps = args.Length > 1 ? int.Parse(args[1], CultureInfo.InvariantCulture) : 6;
 int chunk = args.Length > 2 ? int.Parse(args[2], CultureInfo.InvariantCulture) : 512;
+HostHeap.KeepFreedMemory();
 const int Threads = 2, Batch = 4, Length = 512;
 var config = new LlamaConfig
 {
@@ -34,7 +35,7 @@ long parameters;
 using (var engine = new TrainingEngine(spec, config, new SingleRank(), new RandomRows(config.VocabSize, Length)))
 {
     engine.InitializeWeights(0);
-    parameters = engine.Model.Weights.Sum(w => w.Count);
+    parameters = engine.State.Where(s => s.Kind == "weight").Sum(s => s.Count);
     results = [.. Enumerable.Range(0, steps).Select(_ => engine.Step()).Skip(1).OrderBy(r => r.Seconds)];
 }
 

@@ -69,17 +69,18 @@ public class EngineTests
     [Fact]
     public void A_document_does_not_see_its_neighbours_in_the_row()
     {
-        using TrainingEngine engine = SmallRun.Engine(SmallRun.Spec, SmallRun.Config);
+        using var model = new LanguageModel(SmallRun.Config, Precision.Fp32, threads: 1);
+        model.InitializeWeights(11);
         int[] a = [5, 6, 7, 8], other = [50, 60, 70, 80], b = [9, 10, 11];
         double LossOfB(int[] before)
         {
             int[] labels = [.. before.Select(_ => PackedRow.Ignored), PackedRow.Ignored, .. b[1..]];
-            return engine.Model.Evaluate(new OneRow(new PackedRow([.. before, .. b], labels, [before.Length, b.Length])), 1).LossSum;
+            return model.Evaluate(new OneRow(new PackedRow([.. before, .. b], labels, [before.Length, b.Length])), 1).LossSum;
         }
 
         Assert.Equal(LossOfB(a), LossOfB(other), 6);
         // And is not blind: within one document it does see them.
-        double AsOne(int[] before) => engine.Model.Evaluate(new OneRow(new PackedRow([.. before, .. b], [.. before.Select(_ => PackedRow.Ignored), .. b], [before.Length + b.Length])), 1).LossSum;
+        double AsOne(int[] before) => model.Evaluate(new OneRow(new PackedRow([.. before, .. b], [.. before.Select(_ => PackedRow.Ignored), .. b], [before.Length + b.Length])), 1).LossSum;
         Assert.NotEqual(AsOne(a), AsOne(other), 3);
     }
 
@@ -95,7 +96,7 @@ public class EngineTests
         {
             for (int i = 0; i < 7; i++)
                 first.Step();
-            foreach (StateTensor tensor in first.State)
+            foreach (StateSlice tensor in first.State)
                 first.CopyState(tensor, saved[(tensor.Kind, tensor.Name)] = new float[tensor.Count]);
         }
 

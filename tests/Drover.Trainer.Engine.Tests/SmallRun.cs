@@ -2,6 +2,7 @@ using Drover.Formats.Datasets;
 using Drover.Formats.HuggingFace;
 using Drover.Trainer.Collectives;
 using Drover.Trainer.Model;
+using Drover.Trainer.Parallelism;
 
 namespace Drover.Trainer.Engine.Tests;
 
@@ -33,6 +34,25 @@ internal static class SmallRun
     {
         using TrainingEngine engine = Engine(spec, config ?? Config, collectives);
         return [.. Enumerable.Range(0, steps).Select(_ => engine.Step())];
+    }
+
+    /// <summary>Copies a slice into whole tensors that ranks fill together.</summary>
+    public static void Put(TrainingEngine engine, StateSlice slice, Dictionary<string, float[]> whole)
+    {
+        float[] values = new float[slice.Count];
+        engine.CopyState(slice, values);
+        lock (whole)
+        {
+            if (!whole.TryGetValue(slice.Name, out float[]? target))
+                whole[slice.Name] = target = [.. Enumerable.Repeat(float.NaN, (int)slice.GlobalShape.Aggregate(1L, (n, d) => n * d))];
+            int columns = (int)slice.Shape[^1], stride = (int)slice.GlobalShape[^1];
+            for (int row = 0; row < values.Length / columns; row++)
+            {
+                int first = slice.Shape.Length == 1 ? (int)slice.Offset[0] : (int)(((slice.Offset[0] + row) * stride) + slice.Offset[1]);
+                Assert.All(target[first..(first + columns)], v => Assert.True(float.IsNaN(v), $"{slice.Name} is saved twice"));
+                values.AsSpan(row * columns, columns).CopyTo(target.AsSpan(first));
+            }
+        }
     }
 
     public static void AssertSame(StepResult[] expected, StepResult[] actual, double relative = 1e-5)

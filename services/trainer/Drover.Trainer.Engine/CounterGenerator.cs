@@ -18,13 +18,14 @@ public static class CounterGenerator
         return key;
     }
 
-    /// <summary>Fills values with normal(0, deviation): value i depends on the key and i alone (Box and Muller, 1958).</summary>
-    public static void FillNormal(Span<float> values, ulong key, double deviation)
+    /// <summary>Fills values with normal(0, deviation): value i, counted from <paramref name="first"/>, depends on the key and i alone (Box and Muller, 1958).</summary>
+    public static void FillNormal(Span<float> values, ulong key, double deviation, long first = 0)
     {
         for (int i = 0; i < values.Length; i++)
         {
-            double u = ((Mix(key, 2 * (ulong)i) >> 11) + 1) * (1.0 / (1UL << 53));
-            double v = (Mix(key, (2 * (ulong)i) + 1) >> 11) * (1.0 / (1UL << 53));
+            ulong counter = 2 * ((ulong)first + (ulong)i);
+            double u = ((Mix(key, counter) >> 11) + 1) * (1.0 / (1UL << 53));
+            double v = (Mix(key, counter + 1) >> 11) * (1.0 / (1UL << 53));
             values[i] = (float)(deviation * Math.Sqrt(-2 * Math.Log(u)) * Math.Cos(2 * Math.PI * v));
         }
     }

@@ -1,5 +1,7 @@
 using Drover.Errors;
+using Drover.Formats.HuggingFace;
 using Drover.Trainer.Model;
+using Drover.Trainer.Parallelism;
 
 namespace Drover.Trainer.Engine;
 
@@ -12,7 +14,7 @@ public sealed record EngineSpec
     /// <summary>Rows in one optimizer step over all ranks and accumulation.</summary>
     public required int GlobalBatchRows { get; init; }
 
-    /// <summary>Rows of one forward pass on one rank. <see cref="GlobalBatchRows"/> is a multiple of it times the ranks.</summary>
+    /// <summary>Rows of one forward pass of one replica. <see cref="GlobalBatchRows"/> is a multiple of it times the replicas.</summary>
     public required int MicroBatchRows { get; init; }
 
     /// <summary>Keep only the inputs of blocks and run them forward again in the backward pass.</summary>
@@ -20,6 +22,9 @@ public sealed record EngineSpec
 
     /// <summary>Tokens of one slice of the head and loss; 0 computes the logits of a micro-batch at once.</summary>
     public int HeadChunkTokens { get; init; }
+
+    /// <summary>How the run is spread over ranks.</summary>
+    public ParallelSpec Parallel { get; init; } = new();
 
     /// <summary>AdamW.</summary>
     public AdamWSpec Optimizer { get; init; } = new();
@@ -36,9 +41,9 @@ public sealed record EngineSpec
     /// <summary>Threads of the tensor library in this process; 0 leaves its own choice (all cores).</summary>
     public int Threads { get; init; }
 
-    /// <summary>Checks the fields against each other and against the number of ranks.</summary>
+    /// <summary>Checks the fields against each other, the model and the number of ranks.</summary>
     /// <exception cref="DroverException">InvalidArgument, naming every field that is wrong.</exception>
-    public void Validate(int ranks)
+    public void Validate(LlamaConfig config, int ranks)
     {
         var problems = new List<string>();
         void Require(bool good, string what)
@@ -50,8 +55,10 @@ public sealed record EngineSpec
         Require(Enum.IsDefined(Precision), $"precision {Precision} is unknown");
         Require(GlobalBatchRows > 0, $"global_batch_rows is {GlobalBatchRows}");
         Require(MicroBatchRows > 0, $"micro_batch_rows is {MicroBatchRows}");
+        problems.AddRange(Parallel.Problems(config, ranks));
+        int replicas = Math.Max(1, Parallel.DataParallel(ranks));
         if (GlobalBatchRows > 0 && MicroBatchRows > 0)
-            Require(GlobalBatchRows % ((long)MicroBatchRows * ranks) == 0, $"global_batch_rows ({GlobalBatchRows}) is not a multiple of micro_batch_rows ({MicroBatchRows}) times ranks ({ranks})");
+            Require(GlobalBatchRows % ((long)MicroBatchRows * replicas) == 0, $"global_batch_rows ({GlobalBatchRows}) is not a multiple of micro_batch_rows ({MicroBatchRows}) times the data-parallel replicas ({replicas})");
         Require(HeadChunkTokens >= 0, $"head_chunk_tokens is {HeadChunkTokens}");
         Require(MaxGradNorm >= 0, $"max_grad_norm is {MaxGradNorm}");
         Require(Threads >= 0, $"threads_per_rank is {Threads}");
@@ -66,25 +73,6 @@ public sealed record EngineSpec
         if (problems.Count > 0)
             throw new DroverException(FailureCode.InvalidArgument, "INVALID_TRAINING_SPEC", $"The training spec cannot run: {string.Join("; ", problems)}.");
     }
-}
-
-/// <summary>AdamW with decoupled weight decay (Loshchilov and Hutter, 2019).</summary>
-public sealed record AdamWSpec
-{
-    /// <summary>Peak learning rate.</summary>
-    public double LearningRate { get; init; } = 3e-4;
-
-    /// <summary>Decay of the first moment.</summary>
-    public double Beta1 { get; init; } = 0.9;
-
-    /// <summary>Decay of the second moment.</summary>
-    public double Beta2 { get; init; } = 0.95;
-
-    /// <summary>Added to the root of the second moment.</summary>
-    public double Epsilon { get; init; } = 1e-8;
-
-    /// <summary>Weight decay of matrices; norms and biases have none.</summary>
-    public double WeightDecay { get; init; } = 0.1;
 }
 
 /// <summary>Linear warm-up from 0 to the peak, then a half cosine down to a part of it at the last step.</summary>

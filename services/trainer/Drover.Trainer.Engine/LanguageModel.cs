@@ -12,6 +12,7 @@ namespace Drover.Trainer.Engine;
 public sealed class LanguageModel : IDisposable
 {
     private const int EvaluationChunkTokens = 1024;
+    private readonly List<Tensor> _flats = [];
 
     /// <summary>Allocates the weights; they are zero until they are loaded.</summary>
     /// <param name="config">The model.</param>
@@ -22,28 +23,33 @@ public sealed class LanguageModel : IDisposable
     {
         if (threads > 0)
             set_num_threads(threads);
-        Blocks = new LlamaModel(config, precision);
-        Weights = [.. Blocks.Blocks.SelectMany(b => b.Names.Select(n => new StateTensor(LogicalTensor.Weight, n, b.PlaceOf(n).Shape)))];
+        Blocks = new LlamaPart(config, precision, PartSpan.Whole(config));
+        foreach (BlockWeights block in Blocks.Blocks)
+        {
+            _flats.Add(zeros([block.Count], Blocks.Type).DetachFromDisposeScope());
+            block.Attach(_flats[^1]);
+        }
+
+        Weights = [.. Blocks.Blocks.SelectMany(b => b.Weights.Select(w => StateSlice.Whole(LogicalTensor.Weight, w.Name, w.Shape)))];
     }
 
     /// <summary>Its config.</summary>
     public LlamaConfig Config => Blocks.Config;
 
     /// <summary>The weights, in the order of the blocks.</summary>
-    public IReadOnlyList<StateTensor> Weights { get; }
+    public IReadOnlyList<StateSlice> Weights { get; }
 
-    internal LlamaModel Blocks { get; }
+    internal LlamaPart Blocks { get; }
 
     /// <summary>Fills every weight.</summary>
     public void LoadWeights(StateReader read)
     {
-        using var _ = no_grad();
-        foreach (StateTensor weight in Weights)
+        foreach (StateSlice weight in Weights)
         {
             using var scope = NewDisposeScope();
             float[] values = new float[weight.Count];
             read(weight, values);
-            BlockOf(weight.Name)[weight.Name].detach().copy_(tensor(values, weight.Shape));
+            BlockOf(weight.Name)[weight.Name].copy_(tensor(values, weight.Shape));
         }
     }
 
@@ -61,12 +67,12 @@ public sealed class LanguageModel : IDisposable
             cancellation.ThrowIfCancellationRequested();
             using var scope = NewDisposeScope();
             PackedRow[] taken = [.. Enumerable.Range(0, (int)Math.Min(microBatchRows, rows.RowCount - start)).Select(i => rows.Read(start + i))];
-            CheckIds(taken);
+            CheckIds(Config, taken);
             using TokenBatch batch = TokenBatch.From(taken);
             if (batch.LabelCount == 0)
                 continue;
             Tensor hidden = Blocks.Infer(batch).index_select(0, batch.Labelled);
-            loss += HeadLoss.Run(hidden, batch.Targets, Blocks.HeadMatrix.detach(), EvaluationChunkTokens, 1, null, null);
+            loss += HeadLoss.Run(hidden, batch.Targets, HeadMatrix, new WholeVocabulary(), EvaluationChunkTokens, 1, null, null);
             labels += batch.LabelCount;
         }
 
@@ -104,33 +110,46 @@ public sealed class LanguageModel : IDisposable
     }
 
     /// <inheritdoc />
-    public void Dispose() => Blocks.Dispose();
-
-    internal static void FillRandom(LlamaConfig config, StateTensor weight, Span<float> values, long seed)
+    public void Dispose()
     {
-        if (weight.Shape.Length > 1)
-            CounterGenerator.FillNormal(values, CounterGenerator.KeyOf(seed, weight.Name), config.InitializerRange);
-        else
-            values.Fill(weight.Name.EndsWith(".bias", StringComparison.Ordinal) ? 0 : 1);
+        Blocks.Dispose();
+        foreach (Tensor flat in _flats)
+            flat.Dispose();
     }
 
-    internal void CheckIds(IEnumerable<PackedRow> rows)
+    /// <summary>Random values of a slice: each depends on its place in the whole tensor, not on the slice.</summary>
+    internal static void FillRandom(LlamaConfig config, StateSlice slice, Span<float> values, long seed)
+    {
+        if (slice.Shape.Length == 1)
+        {
+            values.Fill(slice.Name.EndsWith(".bias", StringComparison.Ordinal) ? 0 : 1);
+            return;
+        }
+
+        ulong key = CounterGenerator.KeyOf(seed, slice.Name);
+        int columns = (int)slice.Shape[1];
+        for (int row = 0; row < slice.Shape[0]; row++)
+            CounterGenerator.FillNormal(values.Slice(row * columns, columns), key, config.InitializerRange, ((slice.Offset[0] + row) * slice.GlobalShape[1]) + slice.Offset[1]);
+    }
+
+    internal static void CheckIds(LlamaConfig config, IEnumerable<PackedRow> rows)
     {
         foreach (PackedRow row in rows)
         {
             foreach (int id in row.InputIds)
             {
-                if ((uint)id >= (uint)Config.VocabSize)
-                    throw new DroverException(FailureCode.FailedPrecondition, "VOCABULARY_MISMATCH", $"The dataset holds token id {id}; the model has {Config.VocabSize} embedding rows. Prepare the dataset with the model's tokenizer, or resize the model to it.");
+                if ((uint)id >= (uint)config.VocabSize)
+                    throw new DroverException(FailureCode.FailedPrecondition, "VOCABULARY_MISMATCH", $"The dataset holds token id {id}; the model has {config.VocabSize} embedding rows. Prepare the dataset with the model's tokenizer, or resize the model to it.");
             }
         }
     }
 
     private Tensor Head(Tensor hidden)
     {
-        using var _ = no_grad();
-        return hidden.matmul(Blocks.HeadMatrix.t()).to(ScalarType.Float32);
+        return hidden.matmul(HeadMatrix.t()).to(ScalarType.Float32);
     }
 
-    private BlockWeights BlockOf(string name) => Blocks.Blocks.First(b => b.Names.Contains(name));
+    private Tensor HeadMatrix => Blocks.HeadMatrixBlock![Blocks.HeadMatrixName];
+
+    private BlockWeights BlockOf(string name) => Blocks.Blocks.First(b => b.Weights.Any(w => w.Name == name));
 }

@@ -3,22 +3,66 @@ using static TorchSharp.torch;
 namespace Drover.Trainer.Model;
 
 /// <summary>
-/// ATen operators that TorchSharp does not wrap, reached through constant TorchScript. A script that does not compile ends
-/// the process, so these texts are constants, compiled once, and each is called by a test.
+/// ATen operators that TorchSharp does not wrap, and chains of operators that are called often, reached through constant
+/// TorchScript. A script that does not compile ends the process, so these texts are constants, compiled once, and each is
+/// called by a test.
 /// </summary>
 public static class AtenScripts
 {
     // The parser wants a line end after the last statement: hence the empty last line.
     private const string Source = """
-        def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-            return torch.rms_norm(x, [x.size(-1)], weight, eps)
+        def rms_norm(x: Tensor, weight: Tensor, eps: float):
+            return torch._fused_rms_norm(x, [x.size(-1)], weight, eps)
+
+        def rms_norm_backward(dy: Tensor, x: Tensor, rstd: Tensor, weight: Tensor):
+            n = x.to(6) * rstd
+            g = dy.to(6)
+            dw = torch.sum(g * n, [0])
+            gw = g * weight.to(6)
+            c = torch.mean(gw * n, [-1], keepdim=True)
+            return ((gw - n * c) * rstd).to(x.dtype), dw
 
         def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
             half = x.size(-1) // 2
             return x * cos + torch.cat([-x[..., half:], x[..., :half]], -1) * sin
 
-        def attention(q: Tensor, k: Tensor, v: Tensor, grouped: bool) -> Tensor:
-            return torch.scaled_dot_product_attention(q, k, v, None, 0.0, True, scale=None, enable_gqa=grouped)
+        def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float) -> Tensor:
+            s = torch.baddbmm(mask.expand(q.size(0), -1, -1), q, k.transpose(1, 2), beta=1.0, alpha=scale)
+            return torch.bmm(torch.softmax(s, -1), v)
+
+        def attend_backward(q: Tensor, k: Tensor, v: Tensor, dout: Tensor, mask: Tensor, scale: float):
+            s = torch.baddbmm(mask.expand(q.size(0), -1, -1), q, k.transpose(1, 2), beta=1.0, alpha=scale)
+            p = torch.softmax(s, -1)
+            dp = torch.bmm(dout, v.transpose(1, 2))
+            ds = torch._softmax_backward_data(dp, p, -1, p.dtype)
+            return torch.bmm(ds, k), torch.bmm(ds.transpose(1, 2), q), torch.bmm(p.transpose(1, 2), dout)
+
+        def attend_partly(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float):
+            s = torch.baddbmm(mask.expand(q.size(0), -1, -1), q, k.transpose(1, 2), beta=1.0, alpha=scale).to(6)
+            p = torch.softmax(s, -1)
+            normalizer = torch.amax(s, [-1], True) - torch.log(torch.amax(p, [-1], True))
+            return torch.bmm(p.to(v.dtype), v).to(6), normalizer
+
+        def attend_partly_backward(q: Tensor, k: Tensor, v: Tensor, dout: Tensor, delta: Tensor, normalizer: Tensor, mask: Tensor, scale: float):
+            s = torch.baddbmm(mask.expand(q.size(0), -1, -1), q, k.transpose(1, 2), beta=1.0, alpha=scale).to(6)
+            p = torch.softmax(s, -1)
+            here = torch.amax(s, [-1], True) - torch.log(torch.amax(p, [-1], True))
+            p = p.mul_(torch.exp(here - normalizer))
+            ds = ((torch.bmm(dout, v.transpose(1, 2)).to(6) - delta) * p).to(q.dtype)
+            return torch.bmm(ds, k), torch.bmm(ds.transpose(1, 2), q), torch.bmm(p.to(q.dtype).transpose(1, 2), dout)
+
+        def swiglu(gate_up: Tensor) -> Tensor:
+            inner = gate_up.size(1) // 2
+            return torch.silu(gate_up[:, :inner]).mul_(gate_up[:, inner:])
+
+        def swiglu_backward(dy: Tensor, gate_up: Tensor) -> Tensor:
+            inner = gate_up.size(1) // 2
+            gate = gate_up[:, :inner]
+            up = gate_up[:, inner:]
+            d = torch.empty_like(gate_up)
+            d[:, :inner] = torch.silu_backward(dy * up, gate)
+            d[:, inner:] = torch.silu(gate).mul_(dy)
+            return d
 
         def adamw(params: List[Tensor], grads: List[Tensor], exp_avgs: List[Tensor], exp_avg_sqs: List[Tensor], steps: List[Tensor], scale: Tensor, lr: float, beta1: float, beta2: float, decay: float, eps: float):
             empty: List[Tensor] = []
@@ -29,14 +73,42 @@ public static class AtenScripts
     // Held for ever: disposing a compilation unit does not free it anyway.
     private static readonly jit.CompilationUnit Unit = jit.compile(Source);
 
-    /// <summary>RMSNorm over the last dim: statistics in fp32 whatever the type (Zhang and Sennrich, 2019).</summary>
-    public static Tensor RmsNorm(Tensor x, Tensor weight, double epsilon) => (Tensor)Unit.invoke("rms_norm", x, weight, epsilon)!;
+    /// <summary>RMSNorm over the last dim, statistics in fp32 whatever the type (Zhang and Sennrich, 2019): the result, and 1 / root mean square, [tokens, 1], fp32.</summary>
+    public static (Tensor Result, Tensor Rstd) RmsNorm(Tensor x, Tensor weight, double epsilon) => Two(Unit.invoke("rms_norm", x, weight, epsilon));
 
-    /// <summary>Rotary embedding, halves rotated as in Hugging Face: x [..., tokens, head size], tables [tokens, head size].</summary>
+    /// <summary>Gradients of <see cref="RmsNorm"/>: of x in its type, and of the weight in fp32.</summary>
+    public static (Tensor Input, Tensor Weight) RmsNormBackward(Tensor gradient, Tensor x, Tensor rstd, Tensor weight) => Two(Unit.invoke("rms_norm_backward", gradient, x, rstd, weight));
+
+    /// <summary>Rotary embedding, halves rotated as in Hugging Face: x [..., head size], tables that broadcast to it. With the sine negated it is its own gradient.</summary>
     public static Tensor Rotate(Tensor x, Tensor cos, Tensor sin) => (Tensor)Unit.invoke("rotate", x, cos, sin)!;
 
-    /// <summary>Causal attention: q [batch, heads, tokens, size], k and v with as many heads or fewer that divide them.</summary>
-    public static Tensor CausalAttention(Tensor q, Tensor k, Tensor v) => (Tensor)Unit.invoke("attention", q, k, v, q.shape[1] != k.shape[1])!;
+    /// <summary>softmax(scale q k' + mask) v: q [heads, queries, size], k and v [heads, keys, size], mask [queries, keys] in their type.</summary>
+    public static Tensor Attend(Tensor q, Tensor k, Tensor v, Tensor mask, double scale) => (Tensor)Unit.invoke("attend", q, k, v, mask, scale)!;
+
+    /// <summary>Gradients of <see cref="Attend"/> of q, k, v; those of q and k still lack the factor scale.</summary>
+    public static (Tensor Q, Tensor K, Tensor V) AttendBackward(Tensor q, Tensor k, Tensor v, Tensor gradient, Tensor mask, double scale) =>
+        Three(Unit.invoke("attend_backward", q, k, v, gradient, mask, scale));
+
+    /// <summary>As <see cref="Attend"/> over some of the keys: the result in fp32, and the logarithm of the sum of exponentials, [heads, queries, 1], fp32.</summary>
+    public static (Tensor Result, Tensor Normalizer) AttendPartly(Tensor q, Tensor k, Tensor v, Tensor mask, double scale) => Two(Unit.invoke("attend_partly", q, k, v, mask, scale));
+
+    /// <summary>Gradients of attention over all keys that come from some of them; those of q and k still lack the factor scale.</summary>
+    /// <param name="q">[heads, queries, size].</param>
+    /// <param name="k">The keys at hand.</param>
+    /// <param name="v">Their values.</param>
+    /// <param name="gradient">Of the result over all keys.</param>
+    /// <param name="delta">Sum of gradient times result over the last dim, [heads, queries, 1], fp32.</param>
+    /// <param name="normalizer">Over all keys, [heads, queries, 1], fp32.</param>
+    /// <param name="mask">[queries, keys].</param>
+    /// <param name="scale">Of the scores.</param>
+    public static (Tensor Q, Tensor K, Tensor V) AttendPartlyBackward(Tensor q, Tensor k, Tensor v, Tensor gradient, Tensor delta, Tensor normalizer, Tensor mask, double scale) =>
+        Three(Unit.invoke("attend_partly_backward", q, k, v, gradient, delta, normalizer, mask, scale));
+
+    /// <summary>silu(gate) * up of [tokens, 2 * inner], gate first.</summary>
+    public static Tensor SwiGlu(Tensor gateUp) => (Tensor)Unit.invoke("swiglu", gateUp)!;
+
+    /// <summary>Gradient of <see cref="SwiGlu"/>, [tokens, 2 * inner].</summary>
+    public static Tensor SwiGluBackward(Tensor gradient, Tensor gateUp) => (Tensor)Unit.invoke("swiglu_backward", gradient, gateUp)!;
 
     /// <summary>
     /// One fused AdamW update in place; all tensors fp32. The gradient is divided by <paramref name="gradientScale"/> (a scalar
@@ -45,4 +117,10 @@ public static class AtenScripts
     /// </summary>
     public static void AdamW(Tensor weight, Tensor gradient, Tensor firstMoment, Tensor secondMoment, Tensor step, Tensor gradientScale, double learningRate, double beta1, double beta2, double weightDecay, double epsilon) =>
         Unit.invoke("adamw", new[] { weight }, new[] { gradient }, new[] { firstMoment }, new[] { secondMoment }, new[] { step }, gradientScale, learningRate, beta1, beta2, weightDecay, epsilon);
+
+    private static (Tensor, Tensor, Tensor) Three(object? result) =>
+        result is ValueTuple<Tensor, Tensor, Tensor> three ? three : throw new InvalidOperationException("The script gave no three tensors.");
+
+    private static (Tensor, Tensor) Two(object? result) =>
+        result is ValueTuple<Tensor, Tensor> two ? two : throw new InvalidOperationException("The script gave no two tensors.");
 }

@@ -3,91 +3,94 @@ using static TorchSharp.torch;
 namespace Drover.Trainer.Model;
 
 /// <summary>
-/// The weights of one block, in one flat tensor per role: those with weight decay first, then those without. One flat
-/// gradient is one reduction; one flat weight is one optimizer call.
+/// Where the weights of one block lie in one flat tensor, and that tensor. Matrices (with weight decay) come first, then biases
+/// that ranks share out, then norms and biases that every rank holds. One flat gradient is one reduction; one flat weight is one
+/// optimizer call. The flat tensor may come and go (weights that are gathered for each use): only then are the views valid.
 /// </summary>
 public sealed class BlockWeights : IDisposable
 {
-    private readonly Dictionary<string, Entry> _entries = new(StringComparer.Ordinal);
-    private readonly Tensor _compute;
+    private readonly Dictionary<string, Place> _places = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Tensor> _views = new(StringComparer.Ordinal);
 
-    /// <summary>Allocates the compute weights, zero.</summary>
-    /// <param name="weights">Hugging Face names and shapes.</param>
-    /// <param name="precision">Of the compute weights.</param>
-    public BlockWeights(IReadOnlyList<(string Name, long[] Shape)> weights, Precision precision)
+    /// <summary>Lays the weights out; allocates nothing.</summary>
+    public BlockWeights(IReadOnlyList<LocalWeight> weights)
     {
-        ScalarType type = precision == Precision.Bf16 ? ScalarType.BFloat16 : ScalarType.Float32;
-        (string Name, long[] Shape)[] ordered = [.. weights.OrderByDescending(w => HasDecay(w.Shape))];
-        Count = ordered.Sum(w => CountOf(w.Shape));
-        DecayCount = ordered.Where(w => HasDecay(w.Shape)).Sum(w => CountOf(w.Shape));
-        Names = [.. weights.Select(w => w.Name)];
-        _compute = zeros([Count], type).DetachFromDisposeScope();
+        Weights = weights;
+        LocalWeight[] ordered = [.. weights.OrderByDescending(w => w.HasDecay).ThenByDescending(w => w.IsCut)];
         long offset = 0;
-        foreach ((string name, long[] shape) in ordered)
+        foreach (LocalWeight weight in ordered)
         {
-            long count = CountOf(shape);
-            Tensor leaf = _compute.narrow(0, offset, count).view(shape).detach().DetachFromDisposeScope();
-            _entries[name] = new Entry(leaf, offset, count, shape);
-            offset += count;
+            _places[weight.Name] = new Place(offset, weight);
+            offset += weight.Count;
         }
+
+        Count = offset;
+        DecayCount = ordered.Where(w => w.HasDecay).Sum(w => w.Count);
+        UncutStart = ordered.Where(w => w.HasDecay || w.IsCut).Sum(w => w.Count);
+        if (!ordered.Any(w => w.IsCut))
+            UncutStart = 0;
     }
+
+    /// <summary>The weights, in the order of the model.</summary>
+    public IReadOnlyList<LocalWeight> Weights { get; }
 
     /// <summary>Number of values.</summary>
     public long Count { get; }
 
-    /// <summary>How many of them, from the start, have weight decay: matrices do, norms and biases do not.</summary>
+    /// <summary>How many of them, from the start, have weight decay.</summary>
     public long DecayCount { get; }
 
-    /// <summary>The names, in the order of the model.</summary>
-    public IReadOnlyList<string> Names { get; }
+    /// <summary>From here on every rank of the cut holds the same values; 0 where nothing is cut.</summary>
+    public long UncutStart { get; }
 
-    /// <summary>The flat compute weights, [Count].</summary>
-    public Tensor Flat => _compute;
+    /// <summary>The flat compute weights, [Count] or more; null while they are not here.</summary>
+    public Tensor? Flat { get; private set; }
 
-    /// <summary>The weight, a leaf of autograd that shares memory with <see cref="Flat"/>.</summary>
-    public Tensor this[string name] => _entries[name].Leaf;
+    /// <summary>A weight in its shape: a view of <see cref="Flat"/>.</summary>
+    public Tensor this[string name] => Find(name) ?? throw new InvalidOperationException($"This block has no weight '{name}'.");
 
     /// <summary>The weight, or null when the model has none of this name (biases).</summary>
-    public Tensor? Find(string name) => _entries.TryGetValue(name, out Entry? entry) ? entry.Leaf : null;
+    public Tensor? Find(string name) => _places.ContainsKey(name) ? Stacked(name, name) : null;
 
-    /// <summary>Where a weight lies in the flat tensors.</summary>
-    public (long Offset, long Count, long[] Shape) PlaceOf(string name)
+    /// <summary>Weights that follow each other in the flat tensor, <paramref name="first"/> to <paramref name="last"/>, as one with all their rows.</summary>
+    public Tensor Stacked(string first, string last)
     {
-        Entry entry = _entries[name];
-        return (entry.Offset, entry.Count, entry.Shape);
+        if (Flat is null)
+            throw new InvalidOperationException($"The weight '{first}' is not here.");
+        string key = first + last;
+        return _views.TryGetValue(key, out Tensor? view) ? view : _views[key] = ViewOf(Flat, first, last).DetachFromDisposeScope();
     }
 
-    /// <summary>Whether autograd shall give gradients to the weights.</summary>
-    public void RequireGradients(bool wanted)
+    /// <summary>The same places of another flat tensor (a gradient), in the weights' shape.</summary>
+    public Tensor ViewOf(Tensor flat, string first, string last)
     {
-        foreach (Entry entry in _entries.Values)
-            entry.Leaf.requires_grad_(wanted);
+        Place from = _places[first], to = _places[last];
+        long count = to.Offset + to.Weight.Count - from.Offset;
+        long[] shape = from.Weight.Shape.Length == 1 ? [count] : [count / from.Weight.Shape[1], from.Weight.Shape[1]];
+        return flat.narrow(0, from.Offset, count).view(shape);
     }
 
-    /// <summary>Adds the gradients that autograd left on the weights to a flat fp32 gradient, and takes them away.</summary>
-    public void MoveGradientsTo(Tensor flatGradient)
+    /// <summary>Where a weight starts in the flat tensors.</summary>
+    public long OffsetOf(string name) => _places[name].Offset;
+
+    /// <summary>Gives the block its flat weights, which stay the caller's.</summary>
+    public void Attach(Tensor flat)
     {
-        using var scope = NewDisposeScope();
-        foreach (Entry entry in _entries.Values)
-        {
-            if (entry.Leaf.grad is not { } gradient)
-                continue;
-            flatGradient.narrow(0, entry.Offset, entry.Count).add_(gradient.view(-1));
-            entry.Leaf.grad = null;
-        }
+        Detach();
+        Flat = flat;
+    }
+
+    /// <summary>Takes the flat weights away.</summary>
+    public void Detach()
+    {
+        foreach (Tensor view in _views.Values)
+            view.Dispose();
+        _views.Clear();
+        Flat = null;
     }
 
     /// <inheritdoc />
-    public void Dispose()
-    {
-        foreach (Entry entry in _entries.Values)
-            entry.Leaf.Dispose();
-        _compute.Dispose();
-    }
+    public void Dispose() => Detach();
 
-    private static bool HasDecay(long[] shape) => shape.Length > 1;
-
-    private static long CountOf(long[] shape) => shape.Aggregate(1L, (n, d) => checked(n * d));
-
-    private sealed record Entry(Tensor Leaf, long Offset, long Count, long[] Shape);
+    private sealed record Place(long Offset, LocalWeight Weight);
 }

@@ -4,22 +4,23 @@ namespace Drover.Trainer.Model;
 
 /// <summary>
 /// Output head and cross-entropy with their backward pass, over slices of tokens: the logits of a whole batch never exist
-/// (the idea of Cut Cross-Entropy, Wijmans et al., 2024, without its kernels). Softmax statistics are fp32.
+/// (the idea of Cut Cross-Entropy, Wijmans et al., 2024, without its kernels). Softmax statistics are fp32. Where ranks share the
+/// vocabulary they exchange two numbers a token, never the logits (Shoeybi et al., 2019).
 /// </summary>
 public static class HeadLoss
 {
     /// <summary>Loss of some hidden states, and, where gradients are wanted, their gradient.</summary>
     /// <param name="hidden">Normed hidden states of the labelled tokens, [labels, hidden].</param>
     /// <param name="targets">[labels], int64.</param>
-    /// <param name="matrix">The head, [vocab, hidden].</param>
+    /// <param name="matrix">This rank's rows of the head, [vocab, hidden].</param>
+    /// <param name="vocabulary">Who holds the others.</param>
     /// <param name="chunkTokens">Tokens of a slice; 0 for all at once.</param>
     /// <param name="scale">The loss is multiplied by this before it is differentiated (1 / labels of the global step).</param>
     /// <param name="matrixGradient">Where the head's gradient is added, fp32, [vocab, hidden]; null when none is wanted.</param>
-    /// <param name="hiddenGradient">[labels, hidden], filled; null when none is wanted.</param>
-    /// <returns>The unscaled sum of losses, nats.</returns>
-    public static double Run(Tensor hidden, Tensor targets, Tensor matrix, int chunkTokens, double scale, Tensor? matrixGradient, Tensor? hiddenGradient)
+    /// <param name="hiddenGradient">[labels, hidden], filled with this rank's part of the sum; null when none is wanted.</param>
+    /// <returns>The unscaled sum of losses, nats: the same on every rank of the vocabulary.</returns>
+    public static double Run(Tensor hidden, Tensor targets, Tensor matrix, IVocabularyRanks vocabulary, int chunkTokens, double scale, Tensor? matrixGradient, Tensor? hiddenGradient)
     {
-        using var _ = no_grad();
         long labels = hidden.shape[0], size = chunkTokens == 0 ? Math.Max(labels, 1) : chunkTokens;
         double loss = 0;
         for (long start = 0; start < labels; start += size)
@@ -27,23 +28,50 @@ public static class HeadLoss
             using var scope = NewDisposeScope();
             long count = Math.Min(size, labels - start);
             Tensor h = hidden.narrow(0, start, count);
-            Tensor target = targets.narrow(0, start, count).unsqueeze(1);
+            (Tensor target, Tensor isHere) = Locate(targets.narrow(0, start, count).unsqueeze(1), vocabulary, matrix.shape[0]);
             Tensor logits = h.matmul(matrix.t()).to(ScalarType.Float32);
-            Tensor normalizer = logits.logsumexp(1, keepdim: true);
-            loss += (normalizer - logits.gather(1, target)).sum(ScalarType.Float64).item<double>();
+            Tensor targetLogits = logits.gather(1, target).mul_(isHere);
+            vocabulary.Sum(targetLogits);
+            (Tensor probabilities, Tensor normalizer) = Softmax(logits, vocabulary);
+            loss += (normalizer - targetLogits).sum(ScalarType.Float64).item<double>();
             if (matrixGradient is null || hiddenGradient is null)
                 continue;
             // d loss / d logits = softmax - one-hot.
-            logits.sub_(normalizer).exp_();
-            logits.scatter_add_(1, target, full_like(target, -1, ScalarType.Float32));
-            Tensor gradient = logits.mul_(scale).to(hidden.dtype);
-            hiddenGradient.narrow(0, start, count).copy_(gradient.matmul(matrix));
-            if (hidden.dtype == ScalarType.Float32)
-                matrixGradient.addmm_(gradient.t(), h);
-            else
-                matrixGradient.add_(gradient.t().matmul(h));
+            probabilities.scatter_add_(1, target, isHere.neg());
+            Tensor gradient = probabilities.to(hidden.dtype);
+            hiddenGradient.narrow(0, start, count).copy_(gradient.matmul(matrix).mul_(scale));
+            Gradients.AddProduct(matrixGradient, gradient, h, scale);
         }
 
         return loss;
+    }
+
+    // The row of each target among this rank's, and 1 where it is one of them, else 0 (and row 0).
+    private static (Tensor Row, Tensor IsHere) Locate(Tensor target, IVocabularyRanks vocabulary, long rows)
+    {
+        if (!vocabulary.IsCut)
+            return (target, ones_like(target, ScalarType.Float32));
+        Tensor row = target - vocabulary.FirstId;
+        Tensor inside = row.ge(0).logical_and(row.lt(rows));
+        return (row.mul(inside), inside.to(ScalarType.Float32));
+    }
+
+    // Probabilities of this rank's ids and the logarithm of the sum of exponentials over all ids, [labels, 1]. That logarithm is
+    // read off the largest probability: libtorch's exp and logsumexp of fp32 are ten times slower than its softmax.
+    private static (Tensor Probabilities, Tensor Normalizer) Softmax(Tensor logits, IVocabularyRanks vocabulary)
+    {
+        (Tensor largest, Tensor where) = logits.max(1, keepdim: true);
+        Tensor probabilities = logits.softmax(1);
+        logits.Dispose();
+        Tensor here = largest - probabilities.gather(1, where).log();
+        if (!vocabulary.IsCut)
+            return (probabilities, here);
+        Tensor top = here.clone();
+        vocabulary.Max(top);
+        Tensor sum = (here - top).exp();
+        vocabulary.Sum(sum);
+        Tensor all = top + sum.log();
+        probabilities.mul_((here - all).exp());
+        return (probabilities, all);
     }
 }

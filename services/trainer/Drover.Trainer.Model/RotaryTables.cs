@@ -28,7 +28,7 @@ public sealed class RotaryTables
     public (Tensor Cos, Tensor Sin) For(Tensor positions, ScalarType type)
     {
         using var scope = NewDisposeScope();
-        Tensor half = positions.to(ScalarType.Float32).unsqueeze(1) * tensor(_frequencies).unsqueeze(0);
+        Tensor half = positions.to(ScalarType.Float32).unsqueeze(1) * tensor(_frequencies, device: positions.device).unsqueeze(0);
         Tensor angles = cat([half, half], -1);
         return (angles.cos().to(type).MoveToOuterDisposeScope(), angles.sin().to(type).MoveToOuterDisposeScope());
     }

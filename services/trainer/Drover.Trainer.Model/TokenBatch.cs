@@ -9,8 +9,12 @@ namespace Drover.Trainer.Model;
 /// </summary>
 public sealed class TokenBatch : IDisposable
 {
-    private TokenBatch(long[] ids, long[] positions, long[] lengths, long[] labelled, long[] targets)
+    private readonly Sources _sources;
+
+    private TokenBatch(Sources sources, IReadOnlyList<long> lengths)
     {
+        _sources = sources;
+        (long[] ids, long[] positions, long[] labelled, long[] targets) = sources;
         Ids = tensor(ids).DetachFromDisposeScope();
         Positions = tensor(positions).DetachFromDisposeScope();
         Labelled = tensor(labelled).DetachFromDisposeScope();
@@ -32,7 +36,7 @@ public sealed class TokenBatch : IDisposable
     /// <summary>That next token's id, [labels], int64.</summary>
     public Tensor Targets { get; }
 
-    /// <summary>Lengths of the documents, in order; their sum is <see cref="TokenCount"/>.</summary>
+    /// <summary>Lengths of the documents, in order; their sum is <see cref="TokenCount"/>, but in a stretch.</summary>
     public IReadOnlyList<long> DocumentLengths { get; }
 
     /// <summary>Tokens.</summary>
@@ -42,10 +46,12 @@ public sealed class TokenBatch : IDisposable
     public int LabelCount { get; }
 
     /// <summary>Puts rows together.</summary>
-    public static TokenBatch From(IReadOnlyList<PackedRow> rows)
+    /// <param name="rows">The rows.</param>
+    /// <param name="multiple">Tokens are made a multiple of it by a last document without labels, which changes nothing.</param>
+    public static TokenBatch From(IReadOnlyList<PackedRow> rows, int multiple = 1)
     {
-        int tokens = rows.Sum(r => r.InputIds.Length);
-        long[] ids = new long[tokens], positions = new long[tokens];
+        int tokens = rows.Sum(r => r.InputIds.Length), padded = (tokens + multiple - 1) / multiple * multiple;
+        long[] ids = new long[padded], positions = new long[padded];
         var lengths = new List<long>();
         List<long> labelled = [], targets = [];
         int at = 0;
@@ -71,7 +77,17 @@ public sealed class TokenBatch : IDisposable
             }
         }
 
-        return new TokenBatch(ids, positions, [.. lengths], [.. labelled], [.. targets]);
+        if (padded > tokens)
+            lengths.Add(padded - tokens);
+        return new TokenBatch(new Sources(ids, positions, [.. labelled], [.. targets]), lengths);
+    }
+
+    /// <summary>Some of the tokens, with their labels (whose targets may be the next stretch's); the documents are those of all.</summary>
+    public TokenBatch Stretch(int start, int count)
+    {
+        (long[] ids, long[] positions, long[] labelled, long[] targets) = _sources;
+        int[] mine = [.. Enumerable.Range(0, labelled.Length).Where(i => labelled[i] >= start && labelled[i] < start + count)];
+        return new TokenBatch(new Sources(ids[start..(start + count)], positions[start..(start + count)], [.. mine.Select(i => labelled[i] - start)], [.. mine.Select(i => targets[i])]), DocumentLengths);
     }
 
     /// <summary>One document without labels.</summary>
@@ -100,4 +116,6 @@ public sealed class TokenBatch : IDisposable
         Labelled.Dispose();
         Targets.Dispose();
     }
+
+    private sealed record Sources(long[] Ids, long[] Positions, long[] Labelled, long[] Targets);
 }

@@ -7,12 +7,11 @@ using Drover.Trainer.Engine;
 namespace Drover.Trainer.Worker;
 
 /// <summary>
-/// Saves the state of a run. Each rank copies its share of the tensors to host memory and writes it while training goes on; when
+/// Saves the state of a run. Each rank copies its slices of the tensors to host memory and writes it while training goes on; when
 /// every rank has written, rank 0 writes the pending manifest and tells. At most one save is in flight.
 /// </summary>
 internal sealed class CheckpointSaver(RankContext rank, TrainingEngine engine)
 {
-    private readonly List<StateTensor> _mine = Share(engine.State, rank.Collectives.Rank, rank.Collectives.WorldSize);
     private Task<WrittenShard>? _writing;
     private CheckpointManifest? _manifest;
 
@@ -30,12 +29,12 @@ internal sealed class CheckpointSaver(RankContext rank, TrainingEngine engine)
     public void Start(CheckpointManifest manifest)
     {
         string prefix = RunKeys.Checkpoint(manifest.Run, manifest.Step);
-        var slices = new List<CheckpointSlice>(_mine.Count);
-        foreach (StateTensor tensor in _mine)
+        var slices = new List<CheckpointSlice>(engine.SavedState.Count);
+        foreach (StateSlice slice in engine.SavedState)
         {
-            float[] values = new float[tensor.Count];
-            engine.CopyState(tensor, values);
-            slices.Add(CheckpointSlice.Whole(tensor.Kind, tensor.Name, tensor.Shape, values));
+            float[] values = new float[slice.Count];
+            engine.CopyState(slice, values);
+            slices.Add(new CheckpointSlice(slice.Kind, slice.Name, slice.GlobalShape, slice.Offset, slice.Shape, (first, target) => values.AsSpan((int)first, target.Length).CopyTo(target)));
         }
 
         _manifest = manifest;
@@ -60,21 +59,5 @@ internal sealed class CheckpointSaver(RankContext rank, TrainingEngine engine)
         }
 
         (_writing, _manifest) = (null, null);
-    }
-
-    /// <summary>Deals tensors to ranks, the largest first, each to the rank that has least: every rank computes the same.</summary>
-    internal static List<StateTensor> Share(IReadOnlyList<StateTensor> state, int rank, int ranks)
-    {
-        var load = new long[ranks];
-        var mine = new List<StateTensor>();
-        foreach (StateTensor tensor in state.OrderByDescending(t => t.Count).ThenBy(t => t.Kind, StringComparer.Ordinal).ThenBy(t => t.Name, StringComparer.Ordinal))
-        {
-            int least = Array.IndexOf(load, load.Min());
-            load[least] += tensor.Count;
-            if (least == rank)
-                mine.Add(tensor);
-        }
-
-        return mine;
     }
 }

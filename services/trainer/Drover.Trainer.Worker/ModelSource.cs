@@ -26,27 +26,36 @@ internal sealed record ModelSource(LlamaConfig Config, StateReader Read)
             : FromCheckpoint(await CheckpointReader.OpenAsync(store, prefix, CancellationToken.None).ConfigureAwait(false));
     }
 
-    public static ModelSource FromCheckpoint(CheckpointReader checkpoint) => new(checkpoint.ModelConfig, (tensor, destination) =>
+    public static ModelSource FromCheckpoint(CheckpointReader checkpoint) => new(checkpoint.ModelConfig, (slice, destination) =>
     {
-        CheckShape(tensor, checkpoint.Get(tensor.Kind, tensor.Name).Shape, checkpoint.Prefix);
+        CheckShape(slice, checkpoint.Get(slice.Kind, slice.Name).Shape, checkpoint.Prefix);
         float[] buffer = new float[destination.Length];
-        checkpoint.ReadAsync(tensor.Kind, tensor.Name, buffer, CancellationToken.None).GetAwaiter().GetResult();
+        checkpoint.ReadAsync(slice.Kind, slice.Name, slice.Offset, slice.Shape, buffer, CancellationToken.None).GetAwaiter().GetResult();
         buffer.CopyTo(destination);
     });
 
     private static async Task<ModelSource> OpenFolderAsync(IObjectStore store, string prefix)
     {
         HuggingFaceModel model = await HuggingFaceModel.OpenAsync(store, prefix, CancellationToken.None).ConfigureAwait(false);
-        return new ModelSource(model.Config, (tensor, destination) =>
+        return new ModelSource(model.Config, (slice, destination) =>
         {
-            SafetensorsFile file = model.FileOf(tensor.Name);
-            SafetensorsEntry entry = file.Get(tensor.Name);
-            CheckShape(tensor, entry.Shape, prefix);
-            Fill(file, tensor.Name, entry, destination);
+            SafetensorsFile file = model.FileOf(slice.Name);
+            SafetensorsEntry entry = file.Get(slice.Name);
+            CheckShape(slice, entry.Shape, prefix);
+            if (slice.Shape.Length == 1 || slice.Shape[1] == slice.GlobalShape[1])
+            {
+                Fill(file, slice.Name, entry, slice.Offset[0] * (slice.Shape.Length == 1 ? 1 : slice.Shape[1]), destination);
+                return;
+            }
+
+            // Some columns: each row lies by itself.
+            int columns = (int)slice.Shape[1];
+            for (int row = 0; row < slice.Shape[0]; row++)
+                Fill(file, slice.Name, entry, ((slice.Offset[0] + row) * slice.GlobalShape[1]) + slice.Offset[1], destination.Slice(row * columns, columns));
         });
     }
 
-    private static void Fill(SafetensorsFile file, string name, SafetensorsEntry entry, Span<float> destination)
+    private static void Fill(SafetensorsFile file, string name, SafetensorsEntry entry, long first, Span<float> destination)
     {
         int width = entry.DataType is SafetensorsTypes.F32 or SafetensorsTypes.BF16 or SafetensorsTypes.F16
             ? SafetensorsTypes.ElementBytes(entry.DataType)
@@ -56,7 +65,7 @@ internal sealed record ModelSource(LlamaConfig Config, StateReader Read)
         {
             int count = Math.Min(destination.Length - done, ChunkBytes / width);
             Memory<byte> bytes = buffer.AsMemory(0, count * width);
-            file.ReadAsync(name, (long)done * width, bytes, CancellationToken.None).AsTask().GetAwaiter().GetResult();
+            file.ReadAsync(name, (first + done) * width, bytes, CancellationToken.None).AsTask().GetAwaiter().GetResult();
             Widen(bytes.Span, entry.DataType, destination.Slice(done, count));
             done += count;
         }
@@ -80,9 +89,9 @@ internal sealed record ModelSource(LlamaConfig Config, StateReader Read)
         }
     }
 
-    private static void CheckShape(StateTensor tensor, long[] found, string prefix)
+    private static void CheckShape(StateSlice tensor, long[] found, string prefix)
     {
-        if (!tensor.Shape.AsSpan().SequenceEqual(found))
-            throw new DroverException(FailureCode.FailedPrecondition, "SHAPE_MISMATCH", $"Tensor '{tensor.Name}' of '{prefix}' has the shape [{string.Join(", ", found)}], and its config calls for [{string.Join(", ", tensor.Shape)}].");
+        if (!tensor.GlobalShape.AsSpan().SequenceEqual(found))
+            throw new DroverException(FailureCode.FailedPrecondition, "SHAPE_MISMATCH", $"Tensor '{tensor.Name}' of '{prefix}' has the shape [{string.Join(", ", found)}], and its config calls for [{string.Join(", ", tensor.GlobalShape)}].");
     }
 }

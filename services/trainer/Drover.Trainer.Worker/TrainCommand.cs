@@ -5,6 +5,7 @@ using Drover.Formats.HuggingFace;
 using Drover.ObjectStore;
 using Drover.Trainer.Contract;
 using Drover.Trainer.Engine;
+using Drover.Trainer.Parallelism;
 
 namespace Drover.Trainer.Worker;
 

@@ -3,6 +3,7 @@ using Drover.Errors;
 using Drover.ObjectStore;
 using Drover.Trainer.Collectives;
 using Drover.Trainer.Contract;
+using Drover.Trainer.Model;
 
 namespace Drover.Trainer.Worker;
 
@@ -43,6 +44,7 @@ internal static class WorkerProcess
         ICollectives? collectives = null;
         try
         {
+            HostHeap.KeepFreedMemory();
             ParentWatch.Start(OpenMpi.StartedByMpirun, rank == 0 && spec.EndWithParent);
             collectives = OpenMpi.StartedByMpirun ? OpenMpi.Join() : new SingleRank();
             using var stop = new StopRequest(spec.AttemptFolder);

@@ -1,0 +1,139 @@
+using Drover.Formats.Checkpoints;
+using Drover.Formats.HuggingFace;
+using Drover.Trainer.Collectives;
+using Drover.Trainer.Model;
+using Drover.Trainer.Parallelism;
+using static TorchSharp.torch;
+
+namespace Drover.Trainer.Engine;
+
+/// <summary>
+/// What of the model and its training state lies on this rank. The order of application is here: stages of the pipeline, then cuts
+/// and borders of tensor and sequence parallelism, then where the state of each block lives.
+/// </summary>
+internal sealed class RankModel : IDisposable
+{
+    private static readonly string[] Kinds = [LogicalTensor.Weight, LogicalTensor.FirstMoment, LogicalTensor.SecondMoment];
+    private readonly RankGrid _grid;
+    private readonly Dictionary<StateSlice, (BlockState State, long First)> _places = new(ReferenceEqualityComparer.Instance);
+    private readonly BlockState? _tiedHead;
+    private readonly BlockState? _tiedEmbedding;
+
+    public RankModel(LlamaConfig config, EngineSpec spec, RankGrid grid, MemoryLedger ledger)
+    {
+        _grid = grid;
+        ParallelSpec parallel = spec.Parallel;
+        bool splitTokens = parallel.SequenceMode == SequenceMode.SplitGather, cut = parallel.TensorParallel > 1;
+        Parts = [.. StageTable.PartsOf(config, grid.Pipeline.Rank, parallel).Select(span => new LlamaPart(
+            config,
+            spec.Precision,
+            span,
+            (name, shape) => CutTable.PartOf(name, shape, grid.Tensor.Rank, grid.Tensor.WorldSize),
+            cut ? new TensorBorders(grid.Tensor, splitTokens) : null,
+            parallel.SequenceMode switch
+            {
+                SequenceMode.Ring => new RingAttention(grid.Sequence),
+                SequenceMode.AllToAll => new HeadExchangeAttention(grid.Sequence),
+                _ => null,
+            },
+            cut ? new TensorVocabulary(grid.Tensor, config.VocabSize) : null))];
+        foreach (BlockWeights block in Parts.SelectMany(p => p.Blocks))
+            States[block] = NewState(block, parallel, Parts[0].Type, splitTokens ? grid.Tensor : null, ledger);
+        if (config.TieWordEmbeddings && parallel.PipelineParallel > 1)
+        {
+            _tiedEmbedding = Parts[0].Span.HasEmbedding ? States[Parts[0].EmbeddingBlock] : null;
+            _tiedHead = Parts[^1].Span.HasHead ? States[Parts[^1].HeadMatrixBlock!] : null;
+        }
+
+        ListState();
+    }
+
+    public LlamaPart[] Parts { get; }
+
+    /// <summary>State of each block, in the order of the blocks.</summary>
+    public Dictionary<BlockWeights, BlockState> States { get; } = [];
+
+    public List<StateSlice> State { get; } = [];
+
+    public List<StateSlice> SavedState { get; } = [];
+
+    public void CopyState(StateSlice slice, Span<float> destination) => _places[slice].State.CopyState(slice.Kind, _places[slice].First, destination);
+
+    public void SetState(StateSlice slice, ReadOnlySpan<float> source) => _places[slice].State.SetState(slice.Kind, _places[slice].First, source);
+
+    public void PublishMaster()
+    {
+        using var scope = NewDisposeScope();
+        foreach (BlockState state in States.Values)
+            state.PublishMaster();
+    }
+
+    /// <summary>Waits for all reductions; a tied embedding gets the gradient of both ends of the pipeline at both ends.</summary>
+    public void FinishGradients()
+    {
+        foreach (BlockState state in States.Values)
+            state.FinishGradient();
+        if ((_tiedEmbedding ?? _tiedHead) is not { } tied)
+            return;
+        using var scope = NewDisposeScope();
+        Tensor gradient = tied.OwnedGradient;
+        _grid.Ends.StartAllReduceSum(TensorMemory.AddressOf(gradient), gradient.numel()).Wait();
+    }
+
+    /// <summary>This rank's part of the squared norm of the gradient: every weight counts once over all ranks.</summary>
+    public double SquaredNorm() => States.Values.Where(s => s != _tiedHead).Sum(s => s.SquaredNorm(_grid.Tensor.Rank == 0));
+
+    public void Dispose()
+    {
+        foreach (BlockState state in States.Values)
+            state.Dispose();
+        foreach (LlamaPart part in Parts)
+            part.Dispose();
+    }
+
+    private BlockState NewState(BlockWeights block, ParallelSpec spec, ScalarType type, ICollectives? splitTokens, MemoryLedger ledger) => spec.Placement switch
+    {
+        StatePlacement.Replicated => new ReplicatedState(block, type, _grid.Data, splitTokens, ledger),
+        _ => new ShardedState(block, spec, type, _grid.Data, splitTokens, ledger),
+    };
+
+    private void ListState()
+    {
+        foreach (string kind in Kinds)
+        {
+            foreach (BlockState state in States.Values)
+            {
+                foreach (FlatBox box in FlatBoxes.Of(state.Weights, state.Owned.Start, state.Owned.Count))
+                {
+                    var slice = new StateSlice(kind, box.Name, box.GlobalShape, box.Offset, box.Shape);
+                    State.Add(slice);
+                    _places[slice] = (state, box.First);
+                }
+            }
+        }
+
+        SavedState.AddRange(Dealt(State.Where(IsSavedHere)));
+    }
+
+    // What all ranks of a tensor group hold is saved by the first; a tied head by the embedding.
+    private bool IsSavedHere(StateSlice slice)
+    {
+        BlockState state = _places[slice].State;
+        bool isUncut = !state.Weights.Weights.First(w => w.Name == slice.Name).IsCut;
+        return state != _tiedHead && (!isUncut || _grid.Tensor.Rank == 0);
+    }
+
+    // Copies on several ranks are dealt to them, the largest first, each to the rank that has least: every rank computes the same.
+    private IEnumerable<StateSlice> Dealt(IEnumerable<StateSlice> slices)
+    {
+        long[] load = new long[_grid.Data.WorldSize];
+        foreach (StateSlice slice in slices.OrderByDescending(t => t.Count).ThenBy(t => t.Kind, StringComparer.Ordinal).ThenBy(t => t.Name, StringComparer.Ordinal))
+        {
+            (int rank, int copies) = _places[slice].State.Copies;
+            int least = copies == 1 ? rank : Array.IndexOf(load, load.Min());
+            load[least] += slice.Count;
+            if (least == rank)
+                yield return slice;
+        }
+    }
+}

@@ -1,0 +1,210 @@
+using System.Diagnostics;
+using Drover.Formats.Datasets;
+using Drover.Trainer.Model;
+using Drover.Trainer.Parallelism;
+using static TorchSharp.torch;
+
+namespace Drover.Trainer.Engine;
+
+/// <summary>
+/// Forward and backward passes of a step on this rank, in the order of the pipeline schedule (of one rank: a micro-batch forward, the
+/// same backward, the next). Drives every block itself: brings its weights here, runs it, and hands its gradient on; so every strategy is
+/// a rule about what happens at these borders.
+/// </summary>
+internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeights, BlockState> states, RankGrid grid, EngineSpec spec, MemoryLedger ledger)
+{
+    private readonly PipelineLinks _links = new(grid, parts.Length);
+    private readonly Dictionary<int, Passage> _passages = [];
+    private readonly int[] _backwardsLeft = new int[parts.Length];
+    private BlockState? _reducing;
+
+    /// <summary>Sum of the losses of the labelled tokens that this rank's head saw in the step, nats.</summary>
+    public double LossSum { get; private set; }
+
+    public double ForwardSeconds { get; private set; }
+
+    public double BackwardSeconds { get; private set; }
+
+    /// <summary>Runs all micro-batches of a step; gradients are in the states afterwards, their reductions started.</summary>
+    /// <param name="microBatches">Of this rank's replica.</param>
+    /// <param name="scale">1 / labels of the global step.</param>
+    public void Run(IReadOnlyList<PackedRow[]> microBatches, double scale)
+    {
+        (LossSum, ForwardSeconds, BackwardSeconds) = (0, 0, 0);
+        Array.Fill(_backwardsLeft, microBatches.Count);
+        foreach (PipelineAction action in PipelineSchedule.Of(spec.Parallel, grid.Pipeline.Rank, microBatches.Count))
+        {
+            long started = Stopwatch.GetTimestamp();
+            using var scope = NewDisposeScope();
+            if (action.IsForward)
+            {
+                Forward(action, PassageOf(action.MicroBatch, microBatches));
+                ForwardSeconds += Stopwatch.GetElapsedTime(started).TotalSeconds;
+            }
+            else
+            {
+                Backward(action, _passages[action.MicroBatch], scale);
+                BackwardSeconds += Stopwatch.GetElapsedTime(started).TotalSeconds;
+            }
+        }
+
+        _links.Finish();
+        _reducing = null;
+    }
+
+    private Passage PassageOf(int microBatch, IReadOnlyList<PackedRow[]> rows)
+    {
+        if (!_passages.TryGetValue(microBatch, out Passage? passage))
+            _passages[microBatch] = passage = new Passage(rows[microBatch], parts[0], spec.Parallel, grid.Sequence.Rank, parts.Length) { PartsLeft = parts.Length };
+        return passage;
+    }
+
+    private void Forward(PipelineAction action, Passage passage)
+    {
+        LlamaPart part = parts[action.Part];
+        PartRun run = passage.Runs[action.Part];
+        Tensor x = part.Span.HasEmbedding
+            ? Using(part.EmbeddingBlock, () => part.Embed(passage.Batch)).DetachFromDisposeScope()
+            : _links.ReceiveForward(passage.ResidualShape, part.Type, action.MicroBatch, action.Part);
+        for (int i = 0; i < part.Layers.Count; i++)
+        {
+            if (i + 1 < part.Layers.Count)
+                states[part.Layers[i + 1].Weights].Prefetch();
+            run.Inputs.Add(x);
+            (x, LayerKept? kept) = RunLayer(part.Layers[i], x, passage.Context, keep: !spec.Recompute);
+            run.Kept.Add(kept);
+            CountActivations(run.Inputs[^1], kept, 1);
+        }
+
+        if (part.Span.HasHead)
+            run.Output = x;
+        else
+            _links.SendForward(x, action.MicroBatch, action.Part);
+    }
+
+    private void Backward(PipelineAction action, Passage passage, double scale)
+    {
+        LlamaPart part = parts[action.Part];
+        PartRun run = passage.Runs[action.Part];
+        bool isLast = --_backwardsLeft[action.Part] == 0;
+        Tensor gradient = part.Span.HasHead
+            ? HeadBackward(part, run, passage, scale, isLast)
+            : _links.ReceiveBackward(passage.ResidualShape, part.Type, action.MicroBatch, action.Part);
+        for (int i = part.Layers.Count - 1; i >= 0; i--)
+        {
+            Tensor given = LayerBackward(part, i, run, gradient, passage.Context, isLast);
+            gradient.Dispose();
+            gradient = given;
+        }
+
+        run.Inputs.Clear();
+        run.Kept.Clear();
+        if (part.Span.HasEmbedding)
+        {
+            using (gradient)
+                EmbeddingBackward(part, passage, gradient, isLast);
+        }
+        else
+        {
+            _links.SendBackward(gradient, action.MicroBatch, action.Part);
+        }
+
+        if (--passage.PartsLeft > 0)
+            return;
+        passage.Dispose();
+        _passages.Remove(action.MicroBatch);
+    }
+
+    private Tensor HeadBackward(LlamaPart part, PartRun run, Passage passage, double scale, bool isLast)
+    {
+        BlockState head = states[part.HeadBlock], matrix = states[part.HeadMatrixBlock!];
+        BlockState[] used = ReferenceEquals(head, matrix) ? [head] : [head, matrix];
+        foreach (BlockState state in used)
+        {
+            state.Acquire();
+            state.BeginBackward();
+        }
+
+        (double loss, Tensor? gradient) = part.HeadLossOf(run.Output!, passage.Batch, spec.HeadChunkTokens, scale, head.Gradient, matrix.Gradient);
+        run.Output!.Dispose();
+        run.Output = null;
+        LossSum += loss;
+        foreach (BlockState state in used)
+        {
+            state.Release();
+            // A tied embedding of this part gets the rest of its gradient when the micro-batch arrives there.
+            if (!IsTiedHere(part, state))
+                End(state, isLast);
+        }
+
+        return gradient!.DetachFromDisposeScope();
+    }
+
+    private Tensor LayerBackward(LlamaPart part, int index, PartRun run, Tensor gradient, BatchContext context, bool isLast)
+    {
+        DecoderLayer layer = part.Layers[index];
+        BlockState state = states[layer.Weights];
+        if (index > 0)
+            states[part.Layers[index - 1].Weights].Prefetch();
+        state.Acquire();
+        Tensor input = run.Inputs[index];
+        LayerKept? kept = run.Kept[index];
+        if (kept is null)
+        {
+            (Tensor again, kept) = layer.Forward(input, context, keep: true);
+            again.Dispose();
+            CountActivations(null, kept, 1);
+        }
+
+        state.BeginBackward();
+        Tensor given = layer.Backward(gradient, input, kept!, context, state.Gradient).DetachFromDisposeScope();
+        state.Release();
+        CountActivations(input, kept, -1);
+        kept!.Dispose();
+        input.Dispose();
+        End(state, isLast);
+        return given;
+    }
+
+    private void EmbeddingBackward(LlamaPart part, Passage passage, Tensor gradient, bool isLast)
+    {
+        BlockState state = states[part.EmbeddingBlock];
+        if (!IsTiedHere(part, state))
+            state.BeginBackward();
+        part.EmbedBackward(passage.Batch, gradient, state.Gradient);
+        End(state, isLast);
+    }
+
+    // The embedding of this part is its head's matrix too.
+    private static bool IsTiedHere(LlamaPart part, BlockState state) =>
+        part.Span.HasEmbedding && ReferenceEquals(state.Weights, part.EmbeddingBlock) && ReferenceEquals(state.Weights, part.HeadMatrixBlock);
+
+    // While a block's reduction goes on the next block computes; by the one after, it is over.
+    private void End(BlockState state, bool isLast)
+    {
+        state.EndBackward(isLast);
+        _reducing?.Settle();
+        _reducing = state;
+    }
+
+    private (Tensor Output, LayerKept? Kept) RunLayer(DecoderLayer layer, Tensor x, BatchContext context, bool keep)
+    {
+        BlockState state = states[layer.Weights];
+        state.Acquire();
+        (Tensor output, LayerKept? kept) = layer.Forward(x, context, keep);
+        state.Release();
+        return (output.DetachFromDisposeScope(), kept);
+    }
+
+    private Tensor Using(BlockWeights block, Func<Tensor> work)
+    {
+        BlockState state = states[block];
+        state.Acquire();
+        Tensor result = work();
+        state.Release();
+        return result;
+    }
+
+    private void CountActivations(Tensor? input, LayerKept? kept, int sign) =>
+        ledger.Count(MemoryClass.Activations, MemoryPlace.Device, sign * ((input is null ? 0 : input.numel() * input.element_size()) + (kept?.Bytes ?? 0)));
+}

@@ -1,0 +1,114 @@
+using Drover.Formats.HuggingFace;
+using static TorchSharp.torch;
+
+namespace Drover.Trainer.Model;
+
+/// <summary>
+/// The first half of a decoder layer: x + attention(norm(x)), grouped-query, with rotary embedding. Forward and backward are
+/// written out, so that gradients of weights are added straight to the block's flat fp32 gradient and collectives stand at the
+/// borders. Gradients follow from the chain rule alone; a test holds them against autograd.
+/// </summary>
+internal sealed class AttentionHalf(LlamaConfig config, BlockWeights weights, string prefix, IHalfBlockBorders borders, IAttention attention)
+{
+    private readonly string _norm = prefix + "input_layernorm.weight";
+    private readonly string _q = prefix + "self_attn.q_proj.";
+    private readonly string _k = prefix + "self_attn.k_proj.weight";
+    private readonly string _v = prefix + "self_attn.v_proj.";
+    private readonly string _o = prefix + "self_attn.o_proj.";
+
+    /// <summary>[tokens, hidden] to the same; what is kept for the backward pass is the caller's to dispose.</summary>
+    public (Tensor Output, Kept? Kept) Forward(Tensor x, BatchContext batch, bool keep)
+    {
+        using var scope = NewDisposeScope();
+        (Tensor normed, Tensor rstd) = AtenScripts.RmsNorm(x, weights[_norm], config.RmsNormEps);
+        Tensor entered = borders.Enter(normed);
+        Tensor qkv = nn.functional.linear(entered, weights.Stacked(_q + "weight", _v + "weight"), config.AttentionBias ? weights.Stacked(_q + "bias", _v + "bias") : null);
+        (long queries, long keys) = HeadCounts();
+        Tensor heads = qkv.view(qkv.shape[0], -1, config.HeadSize);
+        Tensor q = HeadsFirst(AtenScripts.Rotate(heads.narrow(1, 0, queries), batch.Cos, batch.Sin));
+        Tensor k = HeadsFirst(AtenScripts.Rotate(heads.narrow(1, queries, keys), batch.Cos, batch.Sin));
+        Tensor v = HeadsFirst(heads.narrow(1, queries + keys, keys));
+        (Tensor attended, IDisposable? more) = attention.Forward(q, k, v, batch);
+        Tensor mixed = TokensFirst(attended);
+        Tensor left = borders.Leave(mixed.matmul(weights[_o + "weight"].t()));
+        if (config.AttentionBias)
+            left = left.add(weights[_o + "bias"]);
+        Tensor output = left.add(x).MoveToOuterDisposeScope();
+        return (output, keep ? new Kept(rstd, entered, q, k, v, attended, mixed, more) : null);
+    }
+
+    /// <summary>Gradient of the input; those of the weights are added to <paramref name="flat"/>.</summary>
+    public Tensor Backward(Tensor gradient, Tensor x, Kept kept, BatchContext batch, Tensor flat)
+    {
+        using var scope = NewDisposeScope();
+        Tensor dy = borders.LeaveGradient(gradient);
+        if (config.AttentionBias)
+            Gradients.AddRows(weights.ViewOf(flat, _o + "bias", _o + "bias"), gradient);
+        Gradients.AddProduct(weights.ViewOf(flat, _o + "weight", _o + "weight"), dy, kept.Mixed);
+        Tensor dmixed = HeadsFirst(dy.matmul(weights[_o + "weight"]).view(dy.shape[0], -1, config.HeadSize));
+        (Tensor dq, Tensor dk, Tensor dv) = attention.Backward(dmixed, kept.Q, kept.K, kept.V, kept.Attended, kept.More, batch);
+        Tensor dqkv = JoinHeads(dq, dk, dv, batch, dy.dtype);
+        Gradients.AddProduct(weights.ViewOf(flat, _q + "weight", _v + "weight"), dqkv, kept.Entered);
+        if (config.AttentionBias)
+            Gradients.AddRows(weights.ViewOf(flat, _q + "bias", _v + "bias"), dqkv);
+        Tensor dnormed = borders.EnterGradient(dqkv.matmul(weights.Stacked(_q + "weight", _v + "weight")));
+        (Tensor dx, Tensor dw) = AtenScripts.RmsNormBackward(dnormed, x, kept.Rstd, weights[_norm]);
+        weights.ViewOf(flat, _norm, _norm).add_(dw);
+        return dx.add_(gradient).MoveToOuterDisposeScope();
+    }
+
+    private static Tensor HeadsFirst(Tensor t) => t.transpose(0, 1).contiguous();
+
+    private static Tensor TokensFirst(Tensor heads) => heads.transpose(0, 1).reshape(heads.shape[1], -1);
+
+    // As many as this rank has rows for.
+    private (long Queries, long Keys) HeadCounts() =>
+        (weights[_q + "weight"].shape[0] / config.HeadSize, weights[_k].shape[0] / config.HeadSize);
+
+    // [tokens, q heads + 2 * k heads times size], turned back by the rotary embedding.
+    private static Tensor JoinHeads(Tensor dq, Tensor dk, Tensor dv, BatchContext batch, ScalarType type)
+    {
+        using var scope = NewDisposeScope();
+        Tensor Turned(Tensor t) => AtenScripts.Rotate(t.to(type).transpose(0, 1), batch.Cos, batch.NegativeSin);
+        return cat([Turned(dq), Turned(dk), dv.to(type).transpose(0, 1)], 1).view(dq.shape[1], -1).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>What the backward pass needs.</summary>
+    internal sealed class Kept : IDisposable
+    {
+        private readonly Tensor[] _all;
+
+        public Kept(Tensor rstd, Tensor entered, Tensor q, Tensor k, Tensor v, Tensor attended, Tensor mixed, IDisposable? more)
+        {
+            (Rstd, Entered, Q, K, V, Attended, Mixed, More) = (rstd, entered, q, k, v, attended, mixed, more);
+            _all = [rstd, entered, q, k, v, attended, mixed];
+            foreach (Tensor tensor in _all)
+                tensor.DetachFromDisposeScope();
+        }
+
+        public long Bytes => _all.Sum(LayerKept.BytesOf);
+
+        public Tensor Rstd { get; }
+
+        public Tensor Entered { get; }
+
+        public Tensor Q { get; }
+
+        public Tensor K { get; }
+
+        public Tensor V { get; }
+
+        public Tensor Attended { get; }
+
+        public Tensor Mixed { get; }
+
+        public IDisposable? More { get; }
+
+        public void Dispose()
+        {
+            foreach (Tensor tensor in _all)
+                tensor.Dispose();
+            More?.Dispose();
+        }
+    }
+}

@@ -1,0 +1,33 @@
+namespace Drover.Trainer.Model;
+
+/// <summary>Some queries and the stretch of keys that any of them may see.</summary>
+/// <param name="QueryStart">Of the tokens of the batch.</param>
+/// <param name="QueryCount">At most the tile size.</param>
+/// <param name="KeyStart">Of the tokens of the batch.</param>
+/// <param name="KeyCount">Keys of the tile.</param>
+/// <param name="IsPlain">All queries are of one document and see all keys but those after them: the mask is the causal one.</param>
+public readonly record struct AttentionTile(int QueryStart, int QueryCount, int KeyStart, int KeyCount, bool IsPlain)
+{
+    /// <summary>
+    /// Cuts queries into tiles. Keys before the document of a tile's first query, and after its last query, take no part: with
+    /// causal attention about half of the square is never computed, and nothing quadratic is ever held.
+    /// </summary>
+    /// <param name="documentStarts">For each token of the batch, where its document starts.</param>
+    /// <param name="queries">First query and their number.</param>
+    /// <param name="keys">First key and their number: the keys at hand, which may be another stretch than the queries'.</param>
+    /// <param name="size">Queries of a tile.</param>
+    public static List<AttentionTile> Cut(ReadOnlySpan<int> documentStarts, (int Start, int Count) queries, (int Start, int Count) keys, int size)
+    {
+        var tiles = new List<AttentionTile>();
+        int end = queries.Start + queries.Count;
+        for (int start = queries.Start; start < end; start += size)
+        {
+            int count = Math.Min(size, end - start), last = start + count - 1;
+            int from = Math.Max(documentStarts[start], keys.Start), to = Math.Min(last + 1, keys.Start + keys.Count);
+            if (to > from)
+                tiles.Add(new AttentionTile(start, count, from, to - from, documentStarts[last] <= from && to == last + 1 && to - from >= count));
+        }
+
+        return tiles;
+    }
+}

@@ -1,0 +1,18 @@
+using static TorchSharp.torch;
+
+namespace Drover.Trainer.Model;
+
+/// <summary>The middle of the attention half block: from rotated queries, keys and values to mixed values.</summary>
+public interface IAttention
+{
+    /// <summary>Causal attention inside documents.</summary>
+    /// <param name="q">[query heads, tokens, head size].</param>
+    /// <param name="k">[key heads, tokens, head size].</param>
+    /// <param name="v">[key heads, tokens, head size].</param>
+    /// <param name="batch">The micro-batch.</param>
+    /// <returns>[query heads, tokens, head size], and what the backward pass needs beside q, k and v; null for nothing.</returns>
+    (Tensor Output, IDisposable? Kept) Forward(Tensor q, Tensor k, Tensor v, BatchContext batch);
+
+    /// <summary>Gradients of q, k and v in their shapes, in their type or fp32.</summary>
+    (Tensor Q, Tensor K, Tensor V) Backward(Tensor gradient, Tensor q, Tensor k, Tensor v, Tensor output, IDisposable? kept, BatchContext batch);
+}

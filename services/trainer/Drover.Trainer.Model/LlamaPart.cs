@@ -1,0 +1,186 @@
+using Drover.Formats.HuggingFace;
+using static TorchSharp.torch;
+
+namespace Drover.Trainer.Model;
+
+/// <summary>Which blocks of a LLaMA a part holds.</summary>
+/// <param name="HasEmbedding">The first block.</param>
+/// <param name="FirstLayer">The first of its decoder layers.</param>
+/// <param name="LayerCount">How many.</param>
+/// <param name="HasHead">The last block.</param>
+public sealed record PartSpan(bool HasEmbedding, int FirstLayer, int LayerCount, bool HasHead)
+{
+    /// <summary>All of a model.</summary>
+    public static PartSpan Whole(LlamaConfig config) => new(true, 0, config.NumHiddenLayers, true);
+}
+
+/// <summary>
+/// A stretch of the list of blocks that a LLaMA is: embedding, decoder layers, head. The blocks only compute; who drives them
+/// decides what is kept between forward and backward and what happens at the borders. A part is the whole model on one rank, a
+/// stage of a pipeline on several.
+/// </summary>
+public sealed class LlamaPart : IDisposable
+{
+    private readonly BlockWeights? _embedding;
+    private readonly BlockWeights? _head;
+    private readonly IHalfBlockBorders _borders;
+    private readonly IVocabularyRanks _vocabulary;
+
+    /// <summary>Lays out the weights of a part; allocates none.</summary>
+    /// <param name="config">The model.</param>
+    /// <param name="precision">Of compute.</param>
+    /// <param name="span">The blocks.</param>
+    /// <param name="cut">Which part of a weight this rank holds; null for all of each.</param>
+    /// <param name="borders">Of the half blocks; null where ranks do nothing there.</param>
+    /// <param name="attention">The middle of the attention half; null for <see cref="TiledAttention"/>.</param>
+    /// <param name="vocabulary">Who shares embedding and head; null for nobody.</param>
+    public LlamaPart(LlamaConfig config, Precision precision, PartSpan span, Func<string, long[], LocalWeight>? cut = null, IHalfBlockBorders? borders = null, IAttention? attention = null, IVocabularyRanks? vocabulary = null)
+    {
+        cut ??= LocalWeight.Whole;
+        _borders = borders ?? new WholeBorders();
+        _vocabulary = vocabulary ?? new WholeVocabulary();
+        Config = config;
+        Span = span;
+        Type = precision == Precision.Bf16 ? ScalarType.BFloat16 : ScalarType.Float32;
+        Rotary = new RotaryTables(config);
+        var blocks = new List<BlockWeights>();
+        BlockWeights Add(IEnumerable<(string Name, long[] Shape)> weights)
+        {
+            blocks.Add(new BlockWeights([.. weights.Select(w => cut(w.Name, w.Shape))]));
+            return blocks[^1];
+        }
+
+        if (span.HasEmbedding)
+            _embedding = Add([(LlamaTensors.Embedding, [config.VocabSize, config.HiddenSize])]);
+        Layers = [.. Enumerable.Range(span.FirstLayer, span.LayerCount).Select(i =>
+        {
+            string prefix = $"model.layers.{i}.";
+            return new DecoderLayer(config, Add(LlamaTensors.Layer(config).Select(w => (prefix + w.Name, w.Shape))), prefix, _borders, attention ?? new TiledAttention());
+        })];
+        if (span.HasHead)
+        {
+            // Tied: the embedding of this part, or, at the other end of a pipeline, a second copy of it in a block of its own.
+            HeadMatrixBlock = config.TieWordEmbeddings
+                ? _embedding ?? Add([(LlamaTensors.Embedding, [config.VocabSize, config.HiddenSize])])
+                : null;
+            _head = Add(config.TieWordEmbeddings ? [(LlamaTensors.FinalNorm, [config.HiddenSize])] : [(LlamaTensors.FinalNorm, [config.HiddenSize]), (LlamaTensors.Head, [config.VocabSize, config.HiddenSize])]);
+            HeadMatrixBlock ??= _head;
+        }
+
+        Blocks = blocks;
+    }
+
+    /// <summary>Its config.</summary>
+    public LlamaConfig Config { get; }
+
+    /// <summary>Which blocks.</summary>
+    public PartSpan Span { get; }
+
+    /// <summary>Type of compute weights and activations.</summary>
+    public ScalarType Type { get; }
+
+    /// <summary>Rotary tables.</summary>
+    public RotaryTables Rotary { get; }
+
+    /// <summary>The weights: embedding, layers in order, a tied head's copy, head.</summary>
+    public IReadOnlyList<BlockWeights> Blocks { get; }
+
+    /// <summary>The decoder layers.</summary>
+    public IReadOnlyList<DecoderLayer> Layers { get; }
+
+    /// <summary>The block of the embedding, where the part has it.</summary>
+    public BlockWeights EmbeddingBlock => _embedding ?? throw new InvalidOperationException("This part has no embedding.");
+
+    /// <summary>The block of the last norm, where the part has it.</summary>
+    public BlockWeights HeadBlock => _head ?? throw new InvalidOperationException("This part has no head.");
+
+    /// <summary>The block that holds the matrix of the head: its own, the embedding's, or the copy of it; null where the part has no head.</summary>
+    public BlockWeights? HeadMatrixBlock { get; }
+
+    /// <summary>Name of the head's matrix.</summary>
+    public string HeadMatrixName => Config.TieWordEmbeddings ? LlamaTensors.Embedding : LlamaTensors.Head;
+
+    /// <summary>First block: [tokens, hidden].</summary>
+    public Tensor Embed(TokenBatch batch)
+    {
+        using var scope = NewDisposeScope();
+        Tensor matrix = EmbeddingBlock[LlamaTensors.Embedding];
+        (Tensor rows, Tensor? isHere) = RowsOf(batch.Ids, matrix.shape[0]);
+        Tensor x = matrix.index_select(0, rows);
+        if (isHere is not null)
+            x.mul_(isHere.to(Type));
+        return _borders.Leave(x).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Adds the gradient of the embedding's rows to the block's flat gradient.</summary>
+    public void EmbedBackward(TokenBatch batch, Tensor gradient, Tensor flat)
+    {
+        using var scope = NewDisposeScope();
+        Tensor matrix = EmbeddingBlock.ViewOf(flat, LlamaTensors.Embedding, LlamaTensors.Embedding);
+        (Tensor rows, Tensor? isHere) = RowsOf(batch.Ids, matrix.shape[0]);
+        Tensor dx = _borders.LeaveGradient(gradient).to(ScalarType.Float32);
+        matrix.index_add_(0, rows, isHere is null ? dx : dx.mul(isHere), 1);
+    }
+
+    /// <summary>
+    /// Last block: the loss of the labelled tokens, and, where <paramref name="flat"/> is given, its backward pass.
+    /// </summary>
+    /// <param name="x">Residual stream after the last layer, [tokens, hidden].</param>
+    /// <param name="batch">The micro-batch.</param>
+    /// <param name="chunkTokens">Tokens of a slice of the head; 0 for all.</param>
+    /// <param name="scale">1 / labels of the global step.</param>
+    /// <param name="flat">Flat gradient of <see cref="HeadBlock"/>, added to; null for no backward pass.</param>
+    /// <param name="matrixFlat">Flat gradient of <see cref="HeadMatrixBlock"/>.</param>
+    /// <returns>The sum of losses in nats, and the gradient of x.</returns>
+    public (double Loss, Tensor? Gradient) HeadLossOf(Tensor x, TokenBatch batch, int chunkTokens, double scale, Tensor? flat, Tensor? matrixFlat)
+    {
+        using var scope = NewDisposeScope();
+        if (batch.LabelCount == 0 && !_vocabulary.IsCut)
+            return (0, flat is null ? null : zeros_like(x).MoveToOuterDisposeScope());
+        Tensor norm = HeadBlock[LlamaTensors.FinalNorm], matrix = HeadMatrixBlock![HeadMatrixName];
+        (Tensor normed, Tensor rstd) = AtenScripts.RmsNorm(x, norm, Config.RmsNormEps);
+        Tensor entered = _borders.Enter(normed);
+        Tensor hidden = entered.index_select(0, batch.Labelled);
+        if (flat is null || matrixFlat is null)
+            return (HeadLoss.Run(hidden, batch.Targets, matrix, _vocabulary, chunkTokens, scale, null, null), null);
+        Tensor hiddenGradient = empty_like(hidden);
+        double loss = HeadLoss.Run(hidden, batch.Targets, matrix, _vocabulary, chunkTokens, scale, HeadMatrixBlock.ViewOf(matrixFlat, HeadMatrixName, HeadMatrixName), hiddenGradient);
+        Tensor enteredGradient = zeros_like(entered);
+        enteredGradient.index_copy_(0, batch.Labelled, hiddenGradient);
+        (Tensor dx, Tensor dw) = AtenScripts.RmsNormBackward(_borders.EnterGradient(enteredGradient), x, rstd, norm);
+        HeadBlock.ViewOf(flat, LlamaTensors.FinalNorm, LlamaTensors.FinalNorm).add_(dw);
+        return (loss, dx.MoveToOuterDisposeScope());
+    }
+
+    /// <summary>A whole model without gradients: the normed hidden states, [tokens, hidden].</summary>
+    public Tensor Infer(TokenBatch batch)
+    {
+        using var scope = NewDisposeScope();
+        using var context = new BatchContext(batch, Rotary, Type);
+        Tensor x = Embed(batch);
+        foreach (DecoderLayer layer in Layers)
+        {
+            Tensor next = layer.Forward(x, context, keep: false).Output;
+            x.Dispose();
+            x = next;
+        }
+
+        return AtenScripts.RmsNorm(x, HeadBlock[LlamaTensors.FinalNorm], Config.RmsNormEps).Result.MoveToOuterDisposeScope();
+    }
+
+    /// <inheritdoc />
+    public void Dispose()
+    {
+        foreach (BlockWeights block in Blocks)
+            block.Dispose();
+    }
+
+    private (Tensor Rows, Tensor? IsHere) RowsOf(Tensor ids, long rows)
+    {
+        if (!_vocabulary.IsCut)
+            return (ids, null);
+        Tensor row = ids - _vocabulary.FirstId;
+        Tensor inside = row.ge(0).logical_and(row.lt(rows));
+        return (row.mul(inside), inside.to(ScalarType.Float32).unsqueeze(1));
+    }
+}

@@ -1,0 +1,31 @@
+namespace Drover.Trainer.Model;
+
+/// <summary>The part of a weight that a rank holds: a box of the logical tensor.</summary>
+/// <param name="Name">Hugging Face name.</param>
+/// <param name="GlobalShape">Shape of the whole weight.</param>
+/// <param name="Offset">Where the part starts, one number a dim.</param>
+/// <param name="Shape">Its extent.</param>
+public sealed record LocalWeight(string Name, long[] GlobalShape, long[] Offset, long[] Shape)
+{
+    /// <summary>Number of values of the part.</summary>
+    public long Count => CountOf(Shape);
+
+    /// <summary>Whether other ranks hold the rest of it.</summary>
+    public bool IsCut => !Shape.AsSpan().SequenceEqual(GlobalShape);
+
+    /// <summary>Weight decay: matrices have it, norms and biases do not.</summary>
+    public bool HasDecay => Shape.Length > 1;
+
+    /// <summary>A weight that a rank holds whole.</summary>
+    public static LocalWeight Whole(string name, long[] shape) => new(name, shape, new long[shape.Length], shape);
+
+    /// <summary>The rows (dim 0) or columns (dim 1) from <paramref name="first"/> on.</summary>
+    public static LocalWeight Part(string name, long[] shape, int dim, long first, long count)
+    {
+        long[] offset = new long[shape.Length], part = [.. shape];
+        (offset[dim], part[dim]) = (first, count);
+        return new LocalWeight(name, shape, offset, part);
+    }
+
+    internal static long CountOf(long[] shape) => shape.Aggregate(1L, (n, d) => checked(n * d));
+}

@@ -1,0 +1,106 @@
+using static TorchSharp.torch;
+
+namespace Drover.Trainer.Parallelism;
+
+/// <summary>What memory of a rank is for.</summary>
+public enum MemoryClass
+{
+    /// <summary>Compute weights.</summary>
+    Weights = 0,
+
+    /// <summary>Gradients of weights, fp32.</summary>
+    Gradients = 1,
+
+    /// <summary>Master weights and moments, fp32.</summary>
+    Optimizer = 2,
+
+    /// <summary>What is kept between forward and backward.</summary>
+    Activations = 3,
+
+    /// <summary>Gathered weights, gradients before they are reduced, staging.</summary>
+    Buffers = 4,
+}
+
+/// <summary>Where memory is. On a machine without an accelerator both are the machine's, counted apart all the same.</summary>
+public enum MemoryPlace
+{
+    /// <summary>Where the model computes.</summary>
+    Device = 0,
+
+    /// <summary>The machine's main memory.</summary>
+    Host = 1,
+}
+
+/// <summary>Bytes of one class in one place.</summary>
+/// <param name="Class">What for.</param>
+/// <param name="Place">Where.</param>
+/// <param name="Bytes">Now.</param>
+/// <param name="PeakBytes">At most so far.</param>
+public sealed record MemoryLine(MemoryClass Class, MemoryPlace Place, long Bytes, long PeakBytes);
+
+/// <summary>Counts what a rank allocates, by class and place. Not thread safe: the rank's own thread keeps it.</summary>
+public sealed class MemoryLedger
+{
+    private readonly long[,] _bytes = new long[5, 2];
+    private readonly long[,] _peaks = new long[5, 2];
+
+    /// <summary>Bytes in device memory now.</summary>
+    public long DeviceBytes => Total(_bytes, MemoryPlace.Device);
+
+    /// <summary>Most bytes in device memory at any time.</summary>
+    public long DevicePeakBytes { get; private set; }
+
+    /// <summary>Every class and place that was ever used.</summary>
+    public IReadOnlyList<MemoryLine> Lines =>
+        [.. from c in Enum.GetValues<MemoryClass>() from p in Enum.GetValues<MemoryPlace>() where _peaks[(int)c, (int)p] > 0 select new MemoryLine(c, p, _bytes[(int)c, (int)p], _peaks[(int)c, (int)p])];
+
+    /// <summary>Bytes of a class, in both places.</summary>
+    public long PeakOf(MemoryClass memoryClass) => _peaks[(int)memoryClass, 0] + _peaks[(int)memoryClass, 1];
+
+    /// <summary>A flat tensor of zeros that is counted until it is disposed.</summary>
+    public LedgerTensor New(MemoryClass memoryClass, MemoryPlace place, long count, ScalarType type)
+    {
+        Tensor values = zeros([count], type);
+        return new LedgerTensor(this, memoryClass, place, values.DetachFromDisposeScope());
+    }
+
+    /// <summary>Counts bytes that were allocated (or, negative, given back) elsewhere.</summary>
+    public void Count(MemoryClass memoryClass, MemoryPlace place, long bytes)
+    {
+        long now = _bytes[(int)memoryClass, (int)place] += bytes;
+        _peaks[(int)memoryClass, (int)place] = Math.Max(_peaks[(int)memoryClass, (int)place], now);
+        DevicePeakBytes = Math.Max(DevicePeakBytes, DeviceBytes);
+    }
+
+    private static long Total(long[,] table, MemoryPlace place) => Enumerable.Range(0, 5).Sum(c => table[c, (int)place]);
+}
+
+/// <summary>A flat tensor that a ledger counts.</summary>
+public sealed class LedgerTensor : IDisposable
+{
+    private readonly MemoryLedger _ledger;
+    private readonly MemoryClass _class;
+    private readonly MemoryPlace _place;
+    private readonly long _bytes;
+    private bool _disposed;
+
+    internal LedgerTensor(MemoryLedger ledger, MemoryClass memoryClass, MemoryPlace place, Tensor values)
+    {
+        (_ledger, _class, _place, Values) = (ledger, memoryClass, place, values);
+        _bytes = values.numel() * values.element_size();
+        ledger.Count(memoryClass, place, _bytes);
+    }
+
+    /// <summary>The values.</summary>
+    public Tensor Values { get; }
+
+    /// <inheritdoc />
+    public void Dispose()
+    {
+        if (_disposed)
+            return;
+        _disposed = true;
+        Values.Dispose();
+        _ledger.Count(_class, _place, -_bytes);
+    }
+}

@@ -1,0 +1,132 @@
+using Drover.Formats.Checkpoints;
+using Drover.Trainer.Collectives;
+using Drover.Trainer.Model;
+using static TorchSharp.torch;
+
+namespace Drover.Trainer.Parallelism;
+
+/// <summary>
+/// The training state of one block on this rank: compute weights, gradient, fp32 master weights, AdamW's moments, all flat. The
+/// subclasses decide which stretch of it lives here, and what happens around each use. With fp32 compute the master weights are the
+/// compute weights wherever both lie whole in one place.
+/// </summary>
+public abstract class BlockState(BlockWeights weights) : IDisposable
+{
+    /// <summary>Names and places of the weights; attached to values between <see cref="Acquire"/> and <see cref="Release"/>.</summary>
+    public BlockWeights Weights => weights;
+
+    /// <summary>The stretch of the flat state whose master weights and moments this rank updates.</summary>
+    public abstract (long Start, long Count) Owned { get; }
+
+    /// <summary>How many ranks of the data axis hold the same stretch, and which of them this is.</summary>
+    public abstract (int Rank, int Count) Copies { get; }
+
+    /// <summary>Flat fp32 gradient that backward passes add to, between <see cref="BeginBackward"/> and <see cref="EndBackward"/>.</summary>
+    public abstract Tensor Gradient { get; }
+
+    /// <summary>The gradient of the owned stretch, after <see cref="FinishGradient"/>.</summary>
+    public abstract Tensor OwnedGradient { get; }
+
+    /// <summary>Says that the weights will soon be needed.</summary>
+    public virtual void Prefetch()
+    {
+    }
+
+    /// <summary>Brings the compute weights here. Calls may nest.</summary>
+    public abstract void Acquire();
+
+    /// <summary>They are not needed until the next <see cref="Acquire"/>.</summary>
+    public abstract void Release();
+
+    /// <summary>Starts a step: the gradient is zero.</summary>
+    public abstract void BeginStep();
+
+    /// <summary>A backward pass of this block is about to add to <see cref="Gradient"/>. Calls may nest.</summary>
+    public virtual void BeginBackward()
+    {
+    }
+
+    /// <summary>It has. After the last of a step the reduction over the data axis starts.</summary>
+    /// <param name="isLast">No other micro-batch follows in this step.</param>
+    public abstract void EndBackward(bool isLast);
+
+    /// <summary>Gives back what a reduction under way holds, where it holds more than the owned stretch: called a block later.</summary>
+    public virtual void Settle()
+    {
+    }
+
+    /// <summary>Returns when the reduction is done.</summary>
+    public abstract void FinishGradient();
+
+    /// <summary>AdamW on the owned stretch; then the compute weights follow.</summary>
+    /// <param name="spec">Of the run.</param>
+    /// <param name="learningRate">Of the step.</param>
+    /// <param name="step">Scalar tensor, counted from 1.</param>
+    /// <param name="gradientScale">Scalar tensor that the gradient is divided by.</param>
+    public abstract void Update(AdamWSpec spec, double learningRate, Tensor step, Tensor gradientScale);
+
+    /// <summary>Sum of squares of the owned gradient. What every rank of a cut holds is counted where <paramref name="countUncut"/>.</summary>
+    public double SquaredNorm(bool countUncut)
+    {
+        if (Copies.Rank != 0)
+            return 0;
+        using var scope = NewDisposeScope();
+        long count = countUncut ? Owned.Count : Math.Clamp(weights.UncutStart - Owned.Start, 0, Owned.Count);
+        if (count == 0)
+            return 0;
+        double norm = OwnedGradient.narrow(0, 0, count).norm().item<float>();
+        return norm * norm;
+    }
+
+    /// <summary>Copies values of the owned stretch of a kind of state out: those from <paramref name="first"/> (counted in the stretch) on.</summary>
+    public abstract void CopyState(string kind, long first, Span<float> target);
+
+    /// <summary>Sets values of the owned stretch of a kind of state.</summary>
+    public abstract void SetState(string kind, long first, ReadOnlySpan<float> source);
+
+    /// <summary>The compute weights follow the master weights that were set. Every rank calls it, after all of the state was set.</summary>
+    public abstract void PublishMaster();
+
+    /// <inheritdoc />
+    public abstract void Dispose();
+
+    /// <summary>AdamW on a stretch: matrices with weight decay, the rest without.</summary>
+    protected void UpdateStretch(AdamWSpec spec, double learningRate, Tensor step, Tensor gradientScale, long start, OptimizerTensors state, Tensor gradient)
+    {
+        long count = gradient.numel(), decayed = Math.Clamp(weights.DecayCount - start, 0, count);
+        void Part(long from, long length, double decay)
+        {
+            if (length == 0)
+                return;
+            using var scope = NewDisposeScope();
+            Tensor Of(Tensor t) => t.narrow(0, from, length);
+            AtenScripts.AdamW(Of(state.Master), Of(gradient), Of(state.FirstMoment), Of(state.SecondMoment), step, gradientScale, learningRate, spec.Beta1, spec.Beta2, decay, spec.Epsilon);
+        }
+
+        Part(0, decayed, spec.WeightDecay);
+        Part(decayed, count - decayed, 0);
+    }
+
+    /// <summary>Sums what every rank of a cut holds, where each saw only its part of the tokens (split-gather).</summary>
+    protected void SumUncut(ICollectives? splitTokens)
+    {
+        if (splitTokens is null || weights.Count == weights.UncutStart)
+            return;
+        using var scope = NewDisposeScope();
+        Tensor tail = Gradient.narrow(0, weights.UncutStart, weights.Count - weights.UncutStart);
+        splitTokens.StartAllReduceSum(TensorMemory.AddressOf(tail), tail.numel()).Wait();
+    }
+}
+
+/// <summary>Master weights and moments of a stretch, fp32, flat.</summary>
+public sealed record OptimizerTensors(Tensor Master, Tensor FirstMoment, Tensor SecondMoment)
+{
+    /// <summary>The tensor of a kind of logical tensor.</summary>
+    public Tensor Of(string kind) => kind switch
+    {
+        LogicalTensor.Weight => Master,
+        LogicalTensor.FirstMoment => FirstMoment,
+        LogicalTensor.SecondMoment => SecondMoment,
+        _ => throw new ArgumentException($"There is no state '{kind}'.", nameof(kind)),
+    };
+}

@@ -1,0 +1,94 @@
+using Drover.Trainer.Collectives;
+using Drover.Trainer.Model;
+using static TorchSharp.torch;
+
+namespace Drover.Trainer.Parallelism;
+
+/// <summary>
+/// DDP: every rank has all of the state. When the last backward of the block is done, the sum of its flat gradient over the data axis
+/// starts, and goes on while the blocks before it run; the optimizer waits for it.
+/// </summary>
+internal sealed class ReplicatedState : BlockState
+{
+    private readonly ICollectives _data;
+    private readonly ICollectives? _splitTokens;
+    private readonly LedgerTensor _compute;
+    private readonly LedgerTensor _gradient;
+    private readonly LedgerTensor[] _optimizer;
+    private readonly OptimizerTensors _state;
+    private readonly bool _ownsMaster;
+    private ICollectiveHandle? _reduction;
+
+    public ReplicatedState(BlockWeights weights, ScalarType type, ICollectives data, ICollectives? splitTokens, MemoryLedger ledger)
+        : base(weights)
+    {
+        (_data, _splitTokens) = (data, splitTokens);
+        LedgerTensor New(MemoryClass c, ScalarType t = ScalarType.Float32) => ledger.New(c, MemoryPlace.Device, weights.Count, t);
+        _ownsMaster = type != ScalarType.Float32;
+        _compute = New(MemoryClass.Weights, type);
+        _gradient = New(MemoryClass.Gradients);
+        _optimizer = [.. Enumerable.Range(0, _ownsMaster ? 3 : 2).Select(_ => New(MemoryClass.Optimizer))];
+        _state = new OptimizerTensors(_ownsMaster ? _optimizer[2].Values : _compute.Values, _optimizer[0].Values, _optimizer[1].Values);
+        weights.Attach(_compute.Values);
+    }
+
+    public override (long Start, long Count) Owned => (0, Weights.Count);
+
+    public override (int Rank, int Count) Copies => (_data.Rank, _data.WorldSize);
+
+    public override Tensor Gradient => _gradient.Values;
+
+    public override Tensor OwnedGradient => _gradient.Values;
+
+    public override void Acquire()
+    {
+    }
+
+    public override void Release()
+    {
+    }
+
+    public override void BeginStep() => _gradient.Values.zero_();
+
+    public override void EndBackward(bool isLast)
+    {
+        if (!isLast)
+            return;
+        SumUncut(_splitTokens);
+        if (_data.WorldSize > 1)
+            _reduction = _data.StartAllReduceSum(TensorMemory.AddressOf(_gradient.Values), Weights.Count);
+    }
+
+    public override void FinishGradient()
+    {
+        _reduction?.Wait();
+        _reduction = null;
+    }
+
+    public override void Update(AdamWSpec spec, double learningRate, Tensor step, Tensor gradientScale)
+    {
+        UpdateStretch(spec, learningRate, step, gradientScale, 0, _state, _gradient.Values);
+        PublishMaster();
+    }
+
+    public override void CopyState(string kind, long first, Span<float> target) =>
+        TensorMemory.FloatsOf(_state.Of(kind)).Slice((int)first, target.Length).CopyTo(target);
+
+    public override void SetState(string kind, long first, ReadOnlySpan<float> source) =>
+        source.CopyTo(TensorMemory.FloatsOf(_state.Of(kind))[(int)first..]);
+
+    public override void PublishMaster()
+    {
+        if (_ownsMaster)
+            _compute.Values.copy_(_state.Master);
+    }
+
+    public override void Dispose()
+    {
+        Weights.Dispose();
+        _compute.Dispose();
+        _gradient.Dispose();
+        foreach (LedgerTensor tensor in _optimizer)
+            tensor.Dispose();
+    }
+}

@@ -1,0 +1,208 @@
+using Drover.Trainer.Collectives;
+using Drover.Trainer.Model;
+using static TorchSharp.torch;
+
+namespace Drover.Trainer.Parallelism;
+
+/// <summary>
+/// ZeRO (Rajbhandari et al., 2020): each rank of the data axis owns an equal stretch of the flat state, padded to divide.
+/// Stage 1 shards master weights and moments; the whole gradient is kept and reduce-scattered once a step.
+/// Stage 2 keeps the stretch of the gradient only: the whole one exists from a block's backward to the end of its reduce-scatter.
+/// Stage 3 keeps the stretch of the compute weights only: they are gathered for each use, a block ahead.
+/// With offload, master weights and moments (or the stretch of compute weights) stay in host memory.
+/// </summary>
+internal sealed class ShardedState : BlockState
+{
+    private readonly StatePlacement _stage;
+    private readonly ScalarType _type;
+    private readonly bool _offloadOptimizer;
+    private readonly bool _offloadWeights;
+    private readonly ICollectives _data;
+    private readonly ICollectives? _splitTokens;
+    private readonly MemoryLedger _ledger;
+    private readonly long _shard;
+    private readonly LedgerTensor[] _optimizer;
+    private readonly OptimizerTensors _state;
+    private readonly LedgerTensor _gradientShard;
+    private readonly LedgerTensor? _weightShard;
+    private LedgerTensor? _compute;
+    private LedgerTensor? _gradient;
+    private Scatter? _scatter;
+    private ICollectiveHandle? _gather;
+    private int _uses;
+    private int _backwards;
+
+    public ShardedState(BlockWeights weights, ParallelSpec spec, ScalarType type, ICollectives data, ICollectives? splitTokens, MemoryLedger ledger)
+        : base(weights)
+    {
+        (_stage, _type, _data, _splitTokens, _ledger) = (spec.Placement, type, data, splitTokens, ledger);
+        (_offloadOptimizer, _offloadWeights) = (spec.OffloadOptimizer, spec.OffloadWeights);
+        _shard = (weights.Count + data.WorldSize - 1) / data.WorldSize;
+        MemoryPlace optimizerPlace = _offloadOptimizer ? MemoryPlace.Host : MemoryPlace.Device;
+        if (_stage == StatePlacement.Zero3)
+            _weightShard = ledger.New(MemoryClass.Weights, _offloadWeights ? MemoryPlace.Host : MemoryPlace.Device, _shard, type);
+        else
+            _compute = NewWhole(MemoryClass.Weights, type);
+        if (_stage == StatePlacement.Zero1)
+            _gradient = NewWhole(MemoryClass.Gradients, ScalarType.Float32);
+        // Stage 1: the owned part of the whole gradient.
+        _gradientShard = _stage == StatePlacement.Zero1 ? _gradient! : ledger.New(MemoryClass.Gradients, MemoryPlace.Device, _shard, ScalarType.Float32);
+        _optimizer = [.. Enumerable.Range(0, 3).Select(_ => ledger.New(MemoryClass.Optimizer, optimizerPlace, _shard, ScalarType.Float32))];
+        _state = new OptimizerTensors(_optimizer[2].Values, _optimizer[0].Values, _optimizer[1].Values);
+        if (_compute is not null)
+            weights.Attach(_compute.Values);
+    }
+
+    // The last rank's stretch ends with padding, which belongs to no weight.
+    public override (long Start, long Count) Owned
+    {
+        get
+        {
+            long start = Math.Min(_data.Rank * _shard, Weights.Count);
+            return (start, Math.Min(_shard, Weights.Count - start));
+        }
+    }
+
+    public override (int Rank, int Count) Copies => (0, 1);
+
+    public override Tensor Gradient => _gradient?.Values ?? throw new InvalidOperationException("No backward pass of this block is under way.");
+
+    public override Tensor OwnedGradient => _stage == StatePlacement.Zero1 ? OwnPartOf(_gradientShard.Values) : _gradientShard.Values;
+
+    public override void Prefetch()
+    {
+        if (_stage != StatePlacement.Zero3 || _compute is not null)
+            return;
+        _compute = NewWhole(MemoryClass.Buffers, _type);
+        using var scope = NewDisposeScope();
+        Tensor own = OwnPartOf(_compute.Values);
+        own.copy_(_weightShard!.Values);
+        _gather = _data.StartAllGather(TensorMemory.AddressOf(own), TensorMemory.AddressOf(_compute.Values), _shard * own.element_size());
+    }
+
+    public override void Acquire()
+    {
+        Prefetch();
+        _gather?.Wait();
+        _gather = null;
+        if (_uses++ == 0 && _stage == StatePlacement.Zero3)
+            Weights.Attach(_compute!.Values);
+    }
+
+    public override void Release()
+    {
+        if (--_uses > 0 || _stage != StatePlacement.Zero3)
+            return;
+        Weights.Detach();
+        _compute!.Dispose();
+        _compute = null;
+    }
+
+    public override void BeginStep() => _gradientShard.Values.zero_();
+
+    public override void BeginBackward()
+    {
+        if (_backwards++ == 0 && _stage != StatePlacement.Zero1)
+        {
+            FinishScatter();
+            _gradient = NewWhole(MemoryClass.Buffers, ScalarType.Float32);
+        }
+    }
+
+    public override void EndBackward(bool isLast)
+    {
+        if (--_backwards > 0)
+            return;
+        if (_stage == StatePlacement.Zero1)
+        {
+            if (!isLast)
+                return;
+            SumUncut(_splitTokens);
+            Tensor own = OwnPartOf(_gradient!.Values);
+            _scatter = new Scatter(_data.StartReduceScatterSum(TensorMemory.AddressOf(_gradient.Values), TensorMemory.AddressOf(own), _shard), null, own.DetachFromDisposeScope());
+            return;
+        }
+
+        SumUncut(_splitTokens);
+        Tensor part = OwnPartOf(_gradient!.Values).DetachFromDisposeScope();
+        _scatter = new Scatter(_data.StartReduceScatterSum(TensorMemory.AddressOf(_gradient.Values), TensorMemory.AddressOf(part), _shard), _gradient, part);
+        _gradient = null;
+    }
+
+    public override void Settle()
+    {
+        if (_stage != StatePlacement.Zero1)
+            FinishScatter();
+    }
+
+    public override void FinishGradient() => FinishScatter();
+
+    public override void Update(AdamWSpec spec, double learningRate, Tensor step, Tensor gradientScale)
+    {
+        using var scope = NewDisposeScope();
+        Tensor gradient = OwnedGradient;
+        using LedgerTensor? staged = _offloadOptimizer ? _ledger.New(MemoryClass.Buffers, MemoryPlace.Host, _shard, ScalarType.Float32) : null;
+        if (staged is not null)
+            gradient = staged.Values.copy_(gradient);
+        UpdateStretch(spec, learningRate, step, gradientScale, _data.Rank * _shard, _state, gradient);
+        PublishMaster();
+    }
+
+    public override void CopyState(string kind, long first, Span<float> target) =>
+        TensorMemory.FloatsOf(_state.Of(kind)).Slice((int)first, target.Length).CopyTo(target);
+
+    public override void SetState(string kind, long first, ReadOnlySpan<float> source) =>
+        source.CopyTo(TensorMemory.FloatsOf(_state.Of(kind))[(int)first..]);
+
+    // The gather goes on until the weights are needed.
+    public override void PublishMaster()
+    {
+        using var scope = NewDisposeScope();
+        if (_weightShard is not null)
+        {
+            _weightShard.Values.copy_(_state.Master);
+            return;
+        }
+
+        _gather?.Wait();
+        Tensor own = OwnPartOf(_compute!.Values);
+        own.copy_(_state.Master);
+        _gather = _data.StartAllGather(TensorMemory.AddressOf(own), TensorMemory.AddressOf(_compute.Values), _shard * own.element_size());
+    }
+
+    public override void Dispose()
+    {
+        _gather?.Wait();
+        FinishScatter();
+        Weights.Dispose();
+        _compute?.Dispose();
+        _gradient?.Dispose();
+        _gradientShard.Dispose();
+        _weightShard?.Dispose();
+        foreach (LedgerTensor tensor in _optimizer)
+            tensor.Dispose();
+    }
+
+    private void FinishScatter()
+    {
+        if (_scatter is not { } scatter)
+            return;
+        _scatter = null;
+        scatter.Handle.Wait();
+        if (scatter.Whole is not null)
+            _gradientShard.Values.add_(scatter.Part);
+        scatter.Part.Dispose();
+        scatter.Whole?.Dispose();
+    }
+
+    private Tensor OwnPartOf(Tensor whole) => whole.narrow(0, _data.Rank * _shard, _shard);
+
+    private LedgerTensor NewWhole(MemoryClass memoryClass, ScalarType type) =>
+        _ledger.New(memoryClass, MemoryPlace.Device, _shard * _data.WorldSize, type);
+
+    /// <summary>A reduce-scatter under way.</summary>
+    /// <param name="Handle">To wait for.</param>
+    /// <param name="Whole">What is given back afterwards; null for nothing.</param>
+    /// <param name="Part">Where the sum arrives.</param>
+    private sealed record Scatter(ICollectiveHandle Handle, LedgerTensor? Whole, Tensor Part);
+}

@@ -1,0 +1,90 @@
+using Drover.Formats.HuggingFace;
+using Drover.Trainer.Collectives;
+using Drover.Trainer.Parallelism;
+
+namespace Drover.Trainer.Engine.Tests;
+
+/// <summary>Every strategy trains the same model: losses, learning rates and gradient norms of 20 steps, and the weights after them.</summary>
+public class StrategyEquivalenceTests
+{
+    private const int Steps = 20;
+
+    private static readonly Dictionary<string, (int Ranks, ParallelSpec Spec)> Strategies = new(StringComparer.Ordinal)
+    {
+        ["ddp 2"] = (2, new ParallelSpec()),
+        ["zero1"] = (2, new ParallelSpec { Placement = StatePlacement.Zero1 }),
+        ["zero1 offload"] = (2, new ParallelSpec { Placement = StatePlacement.Zero1, OffloadOptimizer = true }),
+        ["zero2"] = (2, new ParallelSpec { Placement = StatePlacement.Zero2 }),
+        ["zero2 offload"] = (2, new ParallelSpec { Placement = StatePlacement.Zero2, OffloadOptimizer = true }),
+        ["zero3"] = (2, new ParallelSpec { Placement = StatePlacement.Zero3 }),
+        ["zero3 offload"] = (2, new ParallelSpec { Placement = StatePlacement.Zero3, OffloadOptimizer = true, OffloadWeights = true }),
+        ["zero3 of 4"] = (4, new ParallelSpec { Placement = StatePlacement.Zero3 }),
+        ["tp 2"] = (2, new ParallelSpec { TensorParallel = 2 }),
+        ["pp 2"] = (2, new ParallelSpec { PipelineParallel = 2 }),
+        ["pp 2 gpipe"] = (2, new ParallelSpec { PipelineParallel = 2, PipelineOrder = PipelineOrder.GPipe }),
+        ["pp 4"] = (4, new ParallelSpec { PipelineParallel = 4 }),
+        ["pp 2 interleaved"] = (2, new ParallelSpec { PipelineParallel = 2, PartsPerRank = 2 }),
+        ["tp 2 x pp 2"] = (4, new ParallelSpec { TensorParallel = 2, PipelineParallel = 2 }),
+        ["tp 2 x dp 2 zero1"] = (4, new ParallelSpec { TensorParallel = 2, Placement = StatePlacement.Zero1 }),
+        ["pp 2 x dp 2"] = (4, new ParallelSpec { PipelineParallel = 2 }),
+        ["pp 2 x dp 2 zero2"] = (4, new ParallelSpec { PipelineParallel = 2, Placement = StatePlacement.Zero2 }),
+        ["split_gather"] = (2, new ParallelSpec { TensorParallel = 2, SequenceMode = SequenceMode.SplitGather }),
+        ["split_gather x dp 2 zero3"] = (4, new ParallelSpec { TensorParallel = 2, SequenceMode = SequenceMode.SplitGather, Placement = StatePlacement.Zero3 }),
+        ["ring 2"] = (2, new ParallelSpec { SequenceParallel = 2, SequenceMode = SequenceMode.Ring }),
+        ["ring 4"] = (4, new ParallelSpec { SequenceParallel = 4, SequenceMode = SequenceMode.Ring }),
+        ["all_to_all"] = (2, new ParallelSpec { SequenceParallel = 2, SequenceMode = SequenceMode.AllToAll }),
+        ["all_to_all 4, heads repeated"] = (4, new ParallelSpec { SequenceParallel = 4, SequenceMode = SequenceMode.AllToAll }),
+        ["ring 2 x tp 2"] = (4, new ParallelSpec { SequenceParallel = 2, SequenceMode = SequenceMode.Ring, TensorParallel = 2 }),
+        ["tp 2 x pp 2 x dp 2 zero1"] = (8, new ParallelSpec { TensorParallel = 2, PipelineParallel = 2, Placement = StatePlacement.Zero1 }),
+    };
+
+    private static readonly Dictionary<bool, Lazy<Trained>> Reference = new()
+    {
+        [false] = new(() => Train(new SingleRank(), new ParallelSpec(), tied: false, recompute: false, [])),
+        [true] = new(() => Train(new SingleRank(), new ParallelSpec(), tied: true, recompute: false, [])),
+    };
+
+    public static TheoryData<string, bool, bool> Matrix()
+    {
+        var matrix = new TheoryData<string, bool, bool>();
+        foreach (string strategy in Strategies.Keys)
+        {
+            foreach (bool tied in new[] { false, true })
+            {
+                foreach (bool recompute in new[] { false, true })
+                    matrix.Add(strategy, tied, recompute);
+            }
+        }
+
+        return matrix;
+    }
+
+    [Theory]
+    [MemberData(nameof(Matrix))]
+    public void A_strategy_trains_the_model_that_one_rank_trains(string strategy, bool tied, bool recompute)
+    {
+        (int ranks, ParallelSpec spec) = Strategies[strategy];
+        Trained expected = Reference[tied].Value;
+        var weights = new Dictionary<string, float[]>(StringComparer.Ordinal);
+        var all = new Trained[ranks];
+        ThreadRanks.Run(ranks, collectives => all[collectives.Rank] = Train(collectives, spec, tied, recompute, weights));
+        foreach (Trained rank in all)
+            SmallRun.AssertSame(expected.Steps, rank.Steps);
+        Assert.Equal(expected.Weights.Keys.Order(), weights.Keys.Order());
+        foreach ((string name, float[] values) in expected.Weights)
+            Assert.True(values.Zip(weights[name], (a, b) => Math.Abs(a - b)).Max() <= 1e-4f, $"{name} is {values.Zip(weights[name], (a, b) => Math.Abs(a - b)).Max()} apart");
+    }
+
+    private static Trained Train(ICollectives collectives, ParallelSpec parallel, bool tied, bool recompute, Dictionary<string, float[]> weights)
+    {
+        LlamaConfig config = SmallRun.Config with { TieWordEmbeddings = tied, NumHiddenLayers = 5 };
+        EngineSpec spec = SmallRun.Spec with { MicroBatchRows = 1, Recompute = recompute, Parallel = parallel, HeadChunkTokens = 16 };
+        using TrainingEngine engine = SmallRun.Engine(spec, config, collectives);
+        StepResult[] steps = [.. Enumerable.Range(0, Steps).Select(_ => engine.Step())];
+        foreach (StateSlice slice in engine.SavedState.Where(s => s.Kind == "weight"))
+            SmallRun.Put(engine, slice, weights);
+        return new Trained(steps, weights);
+    }
+
+    private sealed record Trained(StepResult[] Steps, Dictionary<string, float[]> Weights);
+}
