@@ -1,5 +1,3 @@
-using System.Diagnostics;
-using System.Globalization;
 using Drover.Trainer.Collectives.RankProgram;
 
 namespace Drover.Trainer.Collectives.Tests;
@@ -68,28 +66,5 @@ public sealed class OperationTests
             Assert.Equal(2, values[0]);
             pin.Free();
         });
-    }
-}
-
-/// <summary>Runs the rank program under mpirun.</summary>
-internal static class Mpirun
-{
-    public static async Task<(int ExitCode, string Output)> RunAsync(int ranks, string operation)
-    {
-        Assert.SkipUnless(OpenMpi.IsAvailable(out string reason), reason);
-        string? mpirun = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Select(f => Path.Combine(f, "mpirun")).FirstOrDefault(File.Exists);
-        Assert.SkipWhen(mpirun is null, "mpirun is not in PATH; apt-get install openmpi-bin");
-        var info = new ProcessStartInfo(mpirun!) { RedirectStandardOutput = true, RedirectStandardError = true };
-        info.Environment["OMPI_ALLOW_RUN_AS_ROOT"] = "1";
-        info.Environment["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1";
-        string program = typeof(CollectiveChecks).Assembly.Location;
-        string dotnet = Path.GetFullPath(Path.Combine(System.Runtime.InteropServices.RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", "..", "dotnet"));
-        foreach (string argument in new[] { "-n", ranks.ToString(CultureInfo.InvariantCulture), "--oversubscribe", "--bind-to", "none", dotnet, program, operation })
-            info.ArgumentList.Add(argument);
-        using Process process = Process.Start(info)!;
-        Task<string> output = process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
-        Task<string> errors = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
-        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
-        return (process.ExitCode, await output + await errors);
     }
 }

@@ -32,7 +32,7 @@ internal sealed unsafe class Meeting(ThreadGroup group)
             group.World.WaitUntil(
                 () => _done || _failure is not null || (_arrived == group.Size && !_taken),
                 () => [.. group.Members.Where((_, r) => _parts[r] is null)],
-                () => $"Rank {group.Members[rank]} waits in {_parts[rank]!.On(group.Axis)}");
+                () => $"Rank {group.Members[rank]} waits in {_parts[rank]!.On(group.Axis, group.Members)}");
             if (_done)
                 return;
             if (_failure is not null)

@@ -34,11 +34,41 @@ internal sealed unsafe class MpiWorld
     /// <summary>MPI_COMM_WORLD.</summary>
     public nint Communicator { get; }
 
+    /// <summary>What this rank does, for the others.</summary>
+    public OperationJournal Journal { get; } = new();
+
+    /// <summary>Null in a world of one.</summary>
+    public RankWatch? Watch { get; set; }
+
+    /// <summary>Rank and size in a group.</summary>
+    public (int Rank, int Size) PlaceIn(nint communicator)
+    {
+        int rank = 0;
+        int size = 0;
+        Thread.Run(() =>
+        {
+            int r;
+            int s;
+            OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Comm_rank(communicator, &r), "MPI_Comm_rank");
+            OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Comm_size(communicator, &s), "MPI_Comm_size");
+            (rank, size) = (r, s);
+        });
+        return (rank, size);
+    }
+
+    /// <summary>Lets everybody go who waits for a rank that is lost.</summary>
+    public void Lose(DroverException failure, Action<DroverException>? tell)
+    {
+        Thread.Fail(failure);
+        tell?.Invoke(failure);
+    }
+
     /// <summary>Leaves MPI, which waits for the other ranks; after a failure it does not, since they may be gone.</summary>
     public void End()
     {
         if (Thread.Failure is null)
             Thread.Run(() => OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Finalize(), "MPI_Finalize"));
+        Watch?.Dispose();
         Thread.Dispose();
     }
 }

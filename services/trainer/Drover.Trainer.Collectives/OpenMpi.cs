@@ -19,6 +19,7 @@ public sealed unsafe class OpenMpi : CollectiveGroup
 {
     private const int TagLimit = 1 << 30;
     private readonly MpiWorld _world;
+    private readonly WatchedGroup _group;
     private readonly bool _isWorld;
     private readonly SumLane _sums;
     private nint _messages;
@@ -26,10 +27,10 @@ public sealed unsafe class OpenMpi : CollectiveGroup
     private int _nextTag;
     private bool _disposed;
 
-    private OpenMpi(MpiWorld world, string axis, nint messages, nint others, TrafficCounter traffic)
-        : base(axis, RankIn(world, messages), SizeOf(world, messages), traffic)
+    private OpenMpi(MpiWorld world, WatchedGroup group, int rank, nint messages, nint others, TrafficCounter traffic)
+        : base(group.Axis, rank, group.Members.Length, traffic)
     {
-        (_world, _messages, _others) = (world, messages, others);
+        (_world, _group, _messages, _others) = (world, group, messages, others);
         _isWorld = messages == world.Communicator;
         _sums = new SumLane(world.Types, others, Rank, WorldSize);
     }
@@ -52,15 +53,26 @@ public sealed unsafe class OpenMpi : CollectiveGroup
     }
 
     /// <summary>Joins the ranks that mpirun started. Once in a process.</summary>
+    /// <param name="watch">How the ranks watch each other; default as <see cref="RankWatchOptions"/> says.</param>
+    /// <param name="onRankLost">
+    /// Called once, from a thread of its own, when another rank is gone or stuck, with what every operation fails with from then on.
+    /// For a rank that is in the middle of a long computation; it should end the process.
+    /// </param>
     /// <exception cref="DroverException">FailedPrecondition where Open MPI is missing.</exception>
-    public static OpenMpi Join()
+    public static OpenMpi Join(RankWatchOptions? watch = null, Action<DroverException>? onRankLost = null)
     {
         if (!IsAvailable(out string reason))
             throw new DroverException(FailureCode.FailedPrecondition, "MPI_NOT_FOUND", reason);
-        var world = new MpiWorld();
+        var mpi = new MpiWorld();
+        (int rank, int size) = mpi.PlaceIn(mpi.Communicator);
         nint others = 0;
-        world.Thread.Run(() => others = Duplicate(world.Communicator));
-        return new OpenMpi(world, "world", world.Communicator, others, new TrafficCounter());
+        mpi.Thread.Run(() => others = Duplicate(mpi.Communicator));
+        var world = new OpenMpi(mpi, new WatchedGroup("world", "world", [.. Enumerable.Range(0, size)]), rank, mpi.Communicator, others, new TrafficCounter());
+        if (size > 1)
+            mpi.Watch = RankWatch.Start(world, mpi.Journal, watch ?? new RankWatchOptions(), failure => mpi.Lose(failure, onRankLost));
+        // What the ranks said to find each other is not the caller's traffic.
+        world.Traffic.Reset();
+        return world;
     }
 
     /// <inheritdoc />
@@ -83,7 +95,7 @@ public sealed unsafe class OpenMpi : CollectiveGroup
             _world.End();
     }
 
-    private protected override ICollectiveHandle Start(Operation operation) => _world.Thread.Start(operation.Kind switch
+    private protected override ICollectiveHandle Start(Operation operation) => Start(operation, operation.Kind switch
     {
         OperationKind.Send => Messages(r => r.Send(operation.Source, operation.Count, operation.Peer, operation.Tag)),
         OperationKind.Receive => Messages(r => r.Receive(operation.Destination, operation.Count, operation.Peer, operation.Tag)),
@@ -104,44 +116,28 @@ public sealed unsafe class OpenMpi : CollectiveGroup
     {
         nint messages = 0;
         nint others = 0;
-        _world.Thread.Start(Others(r => r.Barrier(), () =>
+        Start(split, Others(r => r.Barrier(), () =>
         {
             nint made;
             OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Comm_split(_others, split.Peer, Rank, &made), "MPI_Comm_split");
             (messages, others) = (made, Duplicate(made));
         })).Wait();
-        return new OpenMpi(_world, split.NewAxis, messages, others, Traffic);
+        (int rank, int size) = _world.PlaceIn(messages);
+        int[] colors = new int[WorldSize];
+        colors[Rank] = split.Peer;
+        fixed (int* all = colors)
+            Start(split, Gather(new Operation(OperationKind.AllGather, (nint)(all + Rank), (nint)all, sizeof(int)))).Wait();
+        int[] members = [.. _group.Members.Where((_, r) => colors[r] == split.Peer)];
+        return new OpenMpi(_world, new WatchedGroup($"{_group.Id}/{split.NewAxis}:{split.Number}:{split.Peer}", split.NewAxis, members), rank, messages, others, Traffic);
     }
+
+    private ICollectiveHandle Start(Operation operation, MpiOperation work) => _world.Journal.Note(_group, operation, _world.Thread.Start(work));
 
     private static nint Duplicate(nint communicator)
     {
         nint made;
         OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Comm_dup(communicator, &made), "MPI_Comm_dup");
         return made;
-    }
-
-    private static int RankIn(MpiWorld world, nint communicator)
-    {
-        int rank = 0;
-        world.Thread.Run(() =>
-        {
-            int r;
-            OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Comm_rank(communicator, &r), "MPI_Comm_rank");
-            rank = r;
-        });
-        return rank;
-    }
-
-    private static int SizeOf(MpiWorld world, nint communicator)
-    {
-        int size = 0;
-        world.Thread.Run(() =>
-        {
-            int s;
-            OpenMpiLibrary.ThrowIfFailed(OpenMpiLibrary.MPI_Comm_size(communicator, &s), "MPI_Comm_size");
-            size = s;
-        });
-        return size;
     }
 
     private MpiExchange Messages(Action<MpiRequests> begin) => new(new MpiRequests(_world.Types, _messages), begin);

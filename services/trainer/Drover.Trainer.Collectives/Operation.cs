@@ -84,6 +84,10 @@ internal sealed record Operation(OperationKind Kind, nint Source = 0, nint Desti
         _ => Name,
     };
 
-    /// <summary>Which one it is, for a message: <c>all-reduce 'data' no. 417</c>.</summary>
-    public string On(string axis) => IsMessage ? $"{Shape} on '{axis}' (no. {Number})" : $"{Name} '{axis}' no. {Number}";
+    /// <summary>Which one it is, for a message: <c>all-reduce 'data' no. 417</c>, <c>receive 'pipe' from rank 5 with tag 0</c>.</summary>
+    /// <param name="axis">Of the group.</param>
+    /// <param name="members">World ranks, by rank in the group.</param>
+    public string On(string axis, int[] members) => IsMessage
+        ? $"{Name} '{axis}' {(Kind == OperationKind.Send ? "to" : "from")} rank {members[Peer]} with tag {Tag}"
+        : $"{Name} '{axis}' no. {Number}";
 }

@@ -5,7 +5,10 @@ namespace Drover.Trainer.Collectives;
 /// <summary>A group of one rank: every operation is a copy or nothing. Needs no library.</summary>
 public sealed unsafe class SingleRank : CollectiveGroup
 {
-    private readonly Dictionary<int, Queue<byte[]>> _sentByTag = [];
+    // Messages to itself, by tag and number.
+    private readonly Dictionary<(int Tag, long Number), byte[]> _mail = [];
+    private readonly Dictionary<int, long> _sent = [];
+    private readonly Dictionary<int, long> _received = [];
 
     /// <summary>A world of one.</summary>
     public SingleRank()
@@ -41,18 +44,18 @@ public sealed unsafe class SingleRank : CollectiveGroup
                 Buffer.MemoryCopy((void*)operation.Source, (void*)operation.Destination, operation.SendBytes[0], operation.SendBytes[0]);
                 break;
             case OperationKind.Send:
-                if (!_sentByTag.TryGetValue(operation.Tag, out Queue<byte[]>? queue))
-                    _sentByTag[operation.Tag] = queue = new Queue<byte[]>();
-                queue.Enqueue(new ReadOnlySpan<byte>((void*)operation.Source, checked((int)operation.Count)).ToArray());
+                _mail[(operation.Tag, Next(_sent, operation.Tag))] = new ReadOnlySpan<byte>((void*)operation.Source, checked((int)operation.Count)).ToArray();
                 break;
             case OperationKind.Receive:
-                return new Receipt(this, operation);
+                return new Receipt(this, operation, Next(_received, operation.Tag));
         }
 
         return Done.Instance;
     }
 
-    private sealed class Receipt(SingleRank owner, Operation operation) : ICollectiveHandle
+    private static long Next(Dictionary<int, long> numbers, int tag) => numbers[tag] = numbers.GetValueOrDefault(tag) + 1;
+
+    private sealed class Receipt(SingleRank owner, Operation operation, long number) : ICollectiveHandle
     {
         private bool _done;
 
@@ -60,8 +63,8 @@ public sealed unsafe class SingleRank : CollectiveGroup
         {
             if (_done)
                 return;
-            if (!owner._sentByTag.TryGetValue(operation.Tag, out Queue<byte[]>? queue) || !queue.TryDequeue(out byte[]? message))
-                throw new DroverException(FailureCode.Internal, "COLLECTIVE_MISMATCH", $"The only rank waits in {operation.On(owner.Axis)}, which it has not sent.");
+            if (!owner._mail.Remove((operation.Tag, number), out byte[]? message))
+                throw new DroverException(FailureCode.Internal, "COLLECTIVE_MISMATCH", $"The only rank waits in {operation.On(owner.Axis, [0])}, which it has not sent.");
             message.CopyTo(new Span<byte>((void*)operation.Destination, checked((int)operation.Count)));
             _done = true;
         }

@@ -85,13 +85,13 @@ internal sealed class ThreadGroup(ThreadWorld world, string axis, int[] members)
                 group.World.WaitUntil(
                     () => box.Messages.Remove(number, out message),
                     () => [group.Members[operation.Peer]],
-                    () => $"Rank {group.Members[rank]} waits in {operation.On(group.Axis)} for the send");
+                    () => $"Rank {group.Members[rank]} waits in {operation.On(group.Axis, group.Members)} for the send");
             }
 
             if (message!.Length != operation.Count)
             {
                 throw new DroverException(FailureCode.Internal, "COLLECTIVE_MISMATCH",
-                    $"Rank {group.Members[operation.Peer]} sent {message.Length} bytes where rank {group.Members[rank]} waits in {operation.On(group.Axis)}.");
+                    $"Rank {group.Members[operation.Peer]} sent {message.Length} bytes where rank {group.Members[rank]} waits in {operation.On(group.Axis, group.Members)}.");
             }
 
             message.CopyTo(new Span<byte>((void*)operation.Destination, message.Length));

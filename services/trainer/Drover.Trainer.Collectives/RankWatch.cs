@@ -1,0 +1,131 @@
+using System.Globalization;
+using Drover.Errors;
+
+namespace Drover.Trainer.Collectives;
+
+/// <summary>How ranks watch each other.</summary>
+public sealed record RankWatchOptions
+{
+    /// <summary>A rank that is not heard of for this long is lost. Default 6 s.</summary>
+    public TimeSpan SilenceLimit { get; init; } = TimeSpan.FromSeconds(6);
+
+    /// <summary>An operation in which a rank waits for this long is stuck. Default 10 minutes.</summary>
+    public TimeSpan OperationTimeOut { get; init; } = TimeSpan.FromMinutes(10);
+
+    /// <summary>How often a rank tells that it is there. Default 250 ms.</summary>
+    public TimeSpan Interval { get; init; } = TimeSpan.FromMilliseconds(250);
+}
+
+/// <summary>
+/// Finds ranks that were killed, stopped, cut off or are stuck, within seconds, and names them to all others.
+/// <para>
+/// Open MPI itself waits for such a rank for ever, or ends everything without saying why. So each rank holds a connection to rank 0 and
+/// tells a few times a second which operation it is in. A connection that breaks, or silence, is a lost rank: rank 0 finds it and tells
+/// the others; that rank 0 is lost they find themselves. Which rank has not started an operation that others wait in, rank 0 sees from
+/// what they tell.
+/// </para>
+/// </summary>
+internal sealed class RankWatch : IDisposable
+{
+    private readonly RankWatchOptions _options;
+    private readonly OperationJournal _journal;
+    private readonly RankBeat _me;
+    private readonly IReadOnlyList<WatchPeer> _peers;
+    private readonly Action<DroverException> _onLost;
+    private readonly ManualResetEventSlim _stop = new();
+    private readonly Thread _thread;
+    private int _declared;
+
+    private RankWatch(int rank, IReadOnlyList<WatchPeer> peers, OperationJournal journal, RankWatchOptions options, Action<DroverException> onLost)
+    {
+        (_peers, _journal, _options, _onLost) = (peers, journal, options, onLost);
+        _me = new RankBeat(rank, Environment.MachineName, Environment.ProcessId);
+        foreach (WatchPeer peer in peers)
+        {
+            peer.Send(new WatchLine { Beat = _me });
+            peer.Read(Declare, p => DeclareLost(p, "is gone: its connection broke", "It was killed or it crashed."));
+        }
+
+        _thread = new Thread(Watch) { IsBackground = true, Name = "rank watch", Priority = ThreadPriority.AboveNormal };
+        _thread.Start();
+    }
+
+    /// <summary>Connects the ranks; every rank calls it.</summary>
+    /// <param name="world">All ranks.</param>
+    /// <param name="journal">What this rank does.</param>
+    /// <param name="options">Limits.</param>
+    /// <param name="onLost">Called once, from a thread of the watch.</param>
+    public static RankWatch Start(ICollectives world, OperationJournal journal, RankWatchOptions options, Action<DroverException> onLost) =>
+        new(world.Rank, WatchStar.Connect(world, options.SilenceLimit), journal, options, onLost);
+
+    /// <summary>Says good-bye; from then on nobody watches this rank.</summary>
+    public void Dispose()
+    {
+        _stop.Set();
+        // The caller may be who was told of a lost rank, on this very thread.
+        if (Thread.CurrentThread != _thread)
+            _thread.Join();
+        // Whatever breaks from here on is an end.
+        Interlocked.Exchange(ref _declared, 1);
+        foreach (WatchPeer peer in _peers)
+        {
+            peer.Send(new WatchLine { Bye = true });
+            peer.Dispose();
+        }
+    }
+
+    private void Watch()
+    {
+        long last = Environment.TickCount64;
+        while (!_stop.Wait(_options.Interval))
+        {
+            long now = Environment.TickCount64;
+            // Who was away itself (stopped, a machine asleep) has heard of nobody and can blame nobody.
+            if (now - last > (_options.Interval + (_options.SilenceLimit / 4)).TotalMilliseconds)
+                Array.ForEach([.. _peers], p => p.LastHeard = now);
+            last = now;
+            RankBeat mine = _journal.Describe(_me);
+            foreach (WatchPeer peer in _peers.Where(p => !p.HasLeft))
+            {
+                peer.Send(new WatchLine { Beat = mine });
+                if (now - peer.LastHeard > _options.SilenceLimit.TotalMilliseconds)
+                    DeclareLost(peer, $"has not answered for {_options.SilenceLimit.TotalSeconds:0.#} s", "It is stopped, or its machine is cut off or overloaded.");
+            }
+
+            if (_me.Rank == 0)
+                FindStuck([mine, .. _peers.Where(p => p is { HasLeft: false, Beat: not null }).Select(p => p.Beat!)]);
+        }
+    }
+
+    private void FindStuck(RankBeat[] ranks)
+    {
+        RankBeat? stuck = ranks.FirstOrDefault(b => b.Wait?.Seconds > _options.OperationTimeOut.TotalSeconds);
+        if (stuck?.Wait is not { } wait)
+            return;
+        string seconds = wait.Seconds.ToString("0.#", CultureInfo.InvariantCulture);
+        RankBeat[] missing = [.. ranks.Where(b => b.Rank != stuck.Rank && wait.For.Contains(b.Rank) && (wait.Number < 0 || b.Started.GetValueOrDefault(wait.Group) < wait.Number))];
+        string others = ThreadWorld.Names([.. ranks.Where(b => b.Wait is { } w && w.Group == wait.Group && w.Number == wait.Number && (wait.Number >= 0 || b.Rank == stuck.Rank)).Select(b => b.Rank)]);
+        Declare(missing.Length == 0
+            ? $"{Capital(others)} waited {seconds} s in {stuck.Last}, which every rank has started. The network between them may be cut."
+            : $"{string.Join("; ", missing.Select(b => $"{b.Name} {(wait.Number < 0 ? "is at the other end of" : "has not started")} {stuck.Last}: {b.LastInWords}"))}. {Capital(others)} waited {seconds} s for it.");
+    }
+
+    private void DeclareLost(WatchPeer peer, string how, string why) =>
+        Declare($"{peer.Beat?.Name ?? $"Rank {peer.Rank}"} {how}; {peer.Beat?.LastInWords ?? "it had not told what it does"}. {why}");
+
+    /// <summary>Ends the run on this rank and, from rank 0, on all others. The first finding counts: the rest follows from it.</summary>
+    private void Declare(string message)
+    {
+        if (Interlocked.Exchange(ref _declared, 1) != 0)
+            return;
+        if (_me.Rank == 0)
+        {
+            foreach (WatchPeer peer in _peers)
+                peer.Send(new WatchLine { Lost = message });
+        }
+
+        _onLost(new DroverException(FailureCode.Unavailable, "RANK_LOST", message));
+    }
+
+    private static string Capital(string text) => char.ToUpperInvariant(text[0]) + text[1..];
+}
