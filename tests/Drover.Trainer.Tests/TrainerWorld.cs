@@ -33,6 +33,9 @@ public sealed class TrainerWorld : IAsyncDisposable
 
     public IObjectStore Store { get; private set; } = null!;
 
+    /// <summary>Folder of a prefix of the store.</summary>
+    public string PathOf(string prefix) => Path.Combine(_folder["data/objects"], prefix);
+
     /// <summary>What the services were started with.</summary>
     public IReadOnlyList<string> Arguments { get; private set; } = [];
 
