@@ -55,6 +55,7 @@ internal sealed class AttemptFolders(WorkFolder work, TimeProvider time)
         {
             foreach (string folder in Closed(PathOf(owner)))
                 Delete(folder);
+            DeleteIfEmpty(PathOf(owner));
         }
     }
 
@@ -65,6 +66,7 @@ internal sealed class AttemptFolders(WorkFolder work, TimeProvider time)
         {
             _open.Remove(folder);
             Delete(folder);
+            DeleteIfEmpty(Path.GetDirectoryName(folder)!);
         }
     }
 
@@ -72,6 +74,12 @@ internal sealed class AttemptFolders(WorkFolder work, TimeProvider time)
 
     private IEnumerable<string> Closed(string parent) =>
         Directory.Exists(parent) ? Directory.GetDirectories(parent).Where(folder => !_open.Contains(folder)) : [];
+
+    private static void DeleteIfEmpty(string folder)
+    {
+        if (Directory.Exists(folder) && !Directory.EnumerateFileSystemEntries(folder).Any())
+            Delete(folder);
+    }
 
     private static void Delete(string folder)
     {
