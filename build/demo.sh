@@ -55,7 +55,7 @@ begun=$SECONDS
 drover run "$root/samples/demo.yaml"
 say "fetching the model"
 drover pull demo-model "$model"
-say "asking the model"
+say "letting the model go on from 春天，老王带着"
 text=$(drover train generate demo-model '春天，老王带着' --max-new-tokens 60)
 took=$((SECONDS - begun))
 
