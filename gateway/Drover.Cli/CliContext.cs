@@ -15,6 +15,7 @@ namespace Drover.Cli;
 internal sealed class CliContext : IDisposable
 {
     private const int MaxMessageBytes = 16 << 20;
+    private const int WidthOfFiles = 120;
     private readonly Lazy<GrpcChannel> _channel;
 
     private CliContext(ParseResult parse, CancellationToken cancellation)
@@ -26,6 +27,9 @@ internal sealed class CliContext : IDisposable
         Cancellation = cancellation;
         _channel = new Lazy<GrpcChannel>(Connect);
         Terminal = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Output) });
+        // A file has no width; names of checkpoints should not be broken in it.
+        if (!IsInteractive)
+            Terminal.Profile.Width = WidthOfFiles;
     }
 
     public TextWriter Output { get; }

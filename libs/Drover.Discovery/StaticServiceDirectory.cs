@@ -22,12 +22,6 @@ public sealed class StaticServiceDirectory : IServiceDirectory
                 problems.Add($"Services:{service} is '{text}'; write e.g. {fallback}");
         }
 
-        foreach (IConfigurationSection entry in configuration.GetSection("Services").GetChildren())
-        {
-            if (!ServiceNames.DefaultAddresses.ContainsKey(entry.Key.ToLowerInvariant()))
-                problems.Add($"Services:{entry.Key} is not a service; there are {string.Join(", ", ServiceNames.DefaultAddresses.Keys)}");
-        }
-
         if (problems.Count > 0)
             throw new DroverException(FailureCode.InvalidArgument, "INVALID_SERVICE_TABLE", string.Join("; ", problems) + ".");
     }

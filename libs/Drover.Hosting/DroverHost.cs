@@ -92,6 +92,7 @@ public static class DroverHost
             configuration.AddCommandLine(args);
         }
 
+        ConfigurationKeys.Check(configuration);
         if (string.IsNullOrEmpty(configuration["Jobs:DatabasePath"]))
             configuration["Jobs:DatabasePath"] = Path.Combine(DataFolder(configuration, "jobs"), service + ".db");
     }

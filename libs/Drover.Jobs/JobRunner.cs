@@ -70,7 +70,8 @@ internal sealed partial class JobRunner(JobQueue queue, IEnumerable<IJobExecutor
         catch (DroverException e)
         {
             Fail(name, e.Code, e.Reason, e.Message);
-            LogFailed(name, e.Message, e.InnerException);
+            // Expected: its message says all, and a stack trace would only look like a fault of ours.
+            LogFailed(name, e.Message, null);
         }
         catch (Exception e) when (!stopping.IsCancellationRequested)
         {

@@ -1,6 +1,7 @@
 using Drover.Protocol.Common.V1;
 using Drover.Protocol.Gateway.V1;
 using Drover.Protocol.Tokenizer.V1;
+using Drover.Protocol.Trainer.V1;
 using Drover.Testing;
 using Grpc.Core;
 using Grpc.Net.Client;
@@ -16,6 +17,7 @@ internal sealed class GatewayFixture : IAsyncDisposable
     private GrpcChannel? _channel;
     private WebApplication? _gateway;
     private WebApplication? _tokenizer;
+    private WebApplication? _trainer;
 
     private GatewayFixture()
     {
@@ -40,6 +42,8 @@ internal sealed class GatewayFixture : IAsyncDisposable
     public GatewayService.GatewayServiceClient Client => new(Channel);
 
     public TokenizerService.TokenizerServiceClient Tokenizer => new(Channel);
+
+    public TrainerService.TrainerServiceClient Trainer => new(Channel);
 
     public string Objects => _folder["objects"];
 
@@ -76,6 +80,12 @@ internal sealed class GatewayFixture : IAsyncDisposable
     {
         _tokenizer = ScriptedTokenizerService.Build(_args, Script);
         await _tokenizer.StartAsync(Cancellation);
+    }
+
+    public async Task StartTrainerAsync()
+    {
+        _trainer = ScriptedTrainerService.Build(_args, Script);
+        await _trainer.StartAsync(Cancellation);
     }
 
     public async Task StopTokenizerAsync()
@@ -134,6 +144,7 @@ internal sealed class GatewayFixture : IAsyncDisposable
         Script.Gate.Release(100);
         await StopGatewayAsync();
         await StopTokenizerAsync();
+        await StopAsync(_trainer);
         Script.Gate.Dispose();
         _folder.Dispose();
     }

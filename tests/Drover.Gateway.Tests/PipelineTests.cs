@@ -1,6 +1,7 @@
 using Drover.Errors;
 using Drover.Protocol.Common.V1;
 using Drover.Protocol.Gateway.V1;
+using Drover.Protocol.Trainer.V1;
 using Grpc.Core;
 
 namespace Drover.Gateway.Tests;
@@ -101,6 +102,28 @@ public sealed class PipelineTests
         Assert.Equal([JobState.Succeeded, JobState.Cancelled], ended.Steps.Select(step => step.State));
         Assert.Equal(JobState.Cancelled, (await gateway.TokenizerJobsAsync()).Single(job => job.Kind == "expansion").State);
         AssertWhole(events);
+    }
+
+    [Fact]
+    public async Task Cancelling_a_pipeline_cancels_its_running_evaluation()
+    {
+        await using GatewayFixture gateway = await GatewayFixture.StartAsync(withTokenizer: false);
+        await gateway.StartTrainerAsync();
+        gateway.Script.IsGated = true;
+        Pipeline created = await gateway.CreateAsync(new PipelineSpec
+        {
+            Name = "measure",
+            Steps = { new PipelineStep { Name = "before", Evaluate = new EvaluationSpec { Model = "models/m", Dataset = "datasets/d" } } },
+        });
+        await gateway.WatchAsync(created.Job.Name, 0, e => e.Event.Log?.Message == "evaluates models/m");
+
+        await gateway.Client.CancelPipelineAsync(new CancelPipelineRequest { Name = created.Job.Name }, cancellationToken: Cancellation);
+        await gateway.WatchAsync(created.Job.Name);
+
+        Pipeline ended = await gateway.GetAsync(created.Job.Name);
+        Assert.Equal(JobState.Cancelled, ended.Job.State);
+        Evaluation evaluation = (await gateway.Trainer.GetEvaluationAsync(new GetEvaluationRequest { Name = Assert.Single(ended.Steps).Job }, cancellationToken: Cancellation)).Evaluation;
+        Assert.Equal(JobState.Cancelled, evaluation.Job.State);
     }
 
     [Fact]

@@ -42,6 +42,24 @@ public sealed class PipelineScenario
     }
 
     [Fact]
+    public async Task Every_sample_pipeline_passes_the_checks_and_starts_nothing()
+    {
+        using var folder = new TemporaryFolder();
+        await using DroverProcesses drover = await DroverProcesses.StartAsync(Shape.AllInOne, folder["data"]);
+        string[] samples = Directory.GetFiles(Path.Combine(Checkout.Root, "samples"), "*.yaml");
+        Assert.NotEmpty(samples);
+        foreach (string sample in samples)
+        {
+            (int code, string output, string error) = await drover.CliAsync("run", sample, "--dry-run");
+            Assert.True(code == 0, $"{sample}: {error}");
+            Assert.Contains("nothing wrong", output, StringComparison.Ordinal);
+        }
+
+        (_, string jobs, _) = await drover.CliAsync("jobs", "list", "--all", "--json");
+        Assert.Equal("", jobs.Trim());
+    }
+
+    [Fact]
     public async Task A_pipeline_outlives_a_gateway_that_is_killed_in_mid_training()
     {
         using var folder = new TemporaryFolder();

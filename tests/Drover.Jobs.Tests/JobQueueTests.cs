@@ -2,6 +2,7 @@ using Drover.Errors;
 using Drover.Protocol.Common.V1;
 using Drover.Testing;
 using Google.Protobuf.WellKnownTypes;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Drover.Jobs.Tests;
@@ -131,6 +132,22 @@ public sealed class JobQueueTests : IDisposable
     }
 
     [Fact]
+    public async Task An_expected_failure_is_one_line_in_the_log_and_a_fault_comes_with_its_stack_trace()
+    {
+        using JobQueue queue = Open();
+        var log = new KeptLog<JobRunner>();
+        var expected = new DroverException(FailureCode.NotFound, "GONE", "There is no 'x'.", new IOException("underneath"));
+        await RunUntilEndedAsync(queue, new Scripted((_, _) => throw expected), queue.Create("work", "", Spec("a")).Job.Name, log);
+        (string line, Exception? inner) = Assert.Single(log.Errors);
+        Assert.EndsWith("failed: There is no 'x'.", line, StringComparison.Ordinal);
+        Assert.Null(inner);
+
+        var fault = new InvalidOperationException("boom");
+        await RunUntilEndedAsync(queue, new Scripted((_, _) => throw fault), queue.Create("work", "", Spec("b")).Job.Name, log);
+        Assert.Same(fault, log.Errors[^1].Exception);
+    }
+
+    [Fact]
     public void Pages_hold_every_job_once_newest_first()
     {
         using JobQueue queue = Open();
@@ -164,8 +181,8 @@ public sealed class JobQueueTests : IDisposable
 
     private static StringValue Spec(string text) => new() { Value = text };
 
-    private static JobRunner Runner(JobQueue queue, IJobExecutor executor) =>
-        new(queue, [executor], new JobsOptions { Slots = 1 }, TimeProvider.System, NullLogger<JobRunner>.Instance);
+    private static JobRunner Runner(JobQueue queue, IJobExecutor executor, ILogger<JobRunner>? log = null) =>
+        new(queue, [executor], new JobsOptions { Slots = 1 }, TimeProvider.System, log ?? NullLogger<JobRunner>.Instance);
 
     private static async Task<List<JobEvent>> CollectAsync(JobQueue queue, string name, long from)
     {
@@ -175,9 +192,9 @@ public sealed class JobQueueTests : IDisposable
         return events;
     }
 
-    private static async Task RunUntilEndedAsync(JobQueue queue, IJobExecutor executor, string name)
+    private static async Task RunUntilEndedAsync(JobQueue queue, IJobExecutor executor, string name, ILogger<JobRunner>? log = null)
     {
-        using JobRunner runner = Runner(queue, executor);
+        using JobRunner runner = Runner(queue, executor, log);
         await runner.StartAsync(Cancellation);
         await CollectAsync(queue, name, 0);
         await runner.StopAsync(Cancellation);

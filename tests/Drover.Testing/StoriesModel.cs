@@ -19,8 +19,17 @@ public static class StoriesModel
         int dim = header[0], hidden = header[1], layers = header[2], heads = header[3], kvHeads = header[4], vocab = header[5], length = header[6];
         var config = new LlamaConfig
         {
-            VocabSize = vocab, HiddenSize = dim, IntermediateSize = hidden, NumHiddenLayers = layers, NumAttentionHeads = heads, NumKeyValueHeads = kvHeads,
-            MaxPositionEmbeddings = length, RmsNormEps = 1e-5, RopeTheta = 10000, TieWordEmbeddings = true, BosTokenId = 1,
+            VocabSize = vocab,
+            HiddenSize = dim,
+            IntermediateSize = hidden,
+            NumHiddenLayers = layers,
+            NumAttentionHeads = heads,
+            NumKeyValueHeads = kvHeads,
+            MaxPositionEmbeddings = length,
+            RmsNormEps = 1e-5,
+            RopeTheta = 10000,
+            TieWordEmbeddings = true,
+            BosTokenId = 1,
         };
         var weights = new Dictionary<string, float[]>(StringComparer.Ordinal);
         int at = 28;

@@ -11,13 +11,23 @@ internal static class SmallRun
 {
     public static LlamaConfig Config { get; } = new()
     {
-        VocabSize = 97, HiddenSize = 32, IntermediateSize = 56, NumHiddenLayers = 3, NumAttentionHeads = 4, NumKeyValueHeads = 2,
-        RmsNormEps = 1e-5, InitializerRange = 0.08,
+        VocabSize = 97,
+        HiddenSize = 32,
+        IntermediateSize = 56,
+        NumHiddenLayers = 3,
+        NumAttentionHeads = 4,
+        NumKeyValueHeads = 2,
+        RmsNormEps = 1e-5,
+        InitializerRange = 0.08,
     };
 
     public static EngineSpec Spec { get; } = new()
     {
-        Precision = Precision.Fp32, GlobalBatchRows = 8, MicroBatchRows = 4, Seed = 5, Threads = 1,
+        Precision = Precision.Fp32,
+        GlobalBatchRows = 8,
+        MicroBatchRows = 4,
+        Seed = 5,
+        Threads = 1,
         Schedule = new ScheduleSpec { TotalSteps = 20, WarmupSteps = 3 },
         Optimizer = new AdamWSpec { LearningRate = 3e-3 },
     };

@@ -33,6 +33,9 @@ public sealed class TrainerWorld : IAsyncDisposable
 
     public IObjectStore Store { get; private set; } = null!;
 
+    /// <summary>Folder of a prefix of the store.</summary>
+    public string PathOf(string prefix) => Path.Combine(_folder["data/objects"], prefix);
+
     /// <summary>What the services were started with.</summary>
     public IReadOnlyList<string> Arguments { get; private set; } = [];
 
@@ -128,11 +131,19 @@ public sealed class TrainerWorld : IAsyncDisposable
     public static double[] Losses(IEnumerable<JobEvent> events) =>
         [.. events.Where(e => e.StepMetrics is not null).GroupBy(e => e.StepMetrics.Step).OrderBy(g => g.Key).Select(g => g.Last().StepMetrics.Loss)];
 
+    /// <summary>What starts of workers left behind.</summary>
+    /// <param name="owner">"runs/NAME", "evaluations" or "texts".</param>
+    public string[] AttemptFolders(string owner) => Directory.Exists(Path.Combine(Work, "attempts", owner)) ? Directory.GetDirectories(Path.Combine(Work, "attempts", owner)) : [];
+
     /// <summary>What ranks wrote, for the message of a test that failed.</summary>
     public string Logs() => string.Join('\n', Directory.EnumerateFiles(Work, "ranks.log", SearchOption.AllDirectories).Select(File.ReadAllText));
 
     /// <summary>Rows of short counting sentences from a fixed seed.</summary>
-    public async Task WriteDatasetAsync(string prefix, int vocabulary, string tokenizerHash)
+    /// <param name="prefix">Where.</param>
+    /// <param name="vocabulary">Ids are below it.</param>
+    /// <param name="tokenizerHash">For the manifest.</param>
+    /// <param name="badRow">A row with a label that no vocabulary has; -1 for none.</param>
+    public async Task WriteDatasetAsync(string prefix, int vocabulary, string tokenizerHash, int badRow = -1)
     {
         var random = new Random(3);
         using var shard = new MemoryStream();
@@ -145,6 +156,8 @@ public sealed class TrainerWorld : IAsyncDisposable
                 int[] ids = [.. Enumerable.Range(0, length).Select(i => (start + (i * 3)) % vocabulary)];
                 int cut = 4 + random.Next(8);
                 int[] labels = [.. ids.Select((id, i) => i == 0 || i == cut ? PackedRow.Ignored : id)];
+                if (r == badRow)
+                    labels[1] = 1_000_000;
                 writer.Write(new PackedRow(ids, labels, [cut, length - cut]));
             }
 
@@ -184,10 +197,9 @@ public sealed class TrainerWorld : IAsyncDisposable
     /// <summary>The process of a rank of a run.</summary>
     public Process RankProcess(string run, int rank)
     {
-        foreach (string folder in Directory.EnumerateDirectories("/proc").Where(f => int.TryParse(Path.GetFileName(f), out _)))
+        foreach (string folder in WorkerProcesses())
         {
-            if (Read(folder, "cmdline").Contains(Path.Combine(_folder.Path, "data"), StringComparison.Ordinal)
-                && Read(folder, "cmdline").Contains($"/{run}-", StringComparison.Ordinal)
+            if (Read(folder, "cmdline").Contains($"/runs/{run}/", StringComparison.Ordinal)
                 && Read(folder, "environ").Contains($"\0OMPI_COMM_WORLD_RANK={rank}\0", StringComparison.Ordinal)
                 && !Read(folder, "comm").StartsWith("mpirun", StringComparison.Ordinal))
                 return Process.GetProcessById(int.Parse(Path.GetFileName(folder), CultureInfo.InvariantCulture));
@@ -195,6 +207,10 @@ public sealed class TrainerWorld : IAsyncDisposable
 
         throw new InvalidOperationException($"Rank {rank} of '{run}' is not running.");
     }
+
+    /// <summary>Folders under /proc of what this world's trainer has started: ranks, and mpirun over them.</summary>
+    public IEnumerable<string> WorkerProcesses() => Directory.EnumerateDirectories("/proc")
+        .Where(f => int.TryParse(Path.GetFileName(f), out _) && Read(f, "cmdline").Contains(Path.Combine(Work, "attempts"), StringComparison.Ordinal));
 
     private static string Read(string folder, string file)
     {

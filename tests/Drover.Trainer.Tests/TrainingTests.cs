@@ -37,6 +37,7 @@ public sealed class TrainingTests : IAsyncLifetime
         await foreach (ObjectInfo file in _world.Store.ListAsync(job.Result.Tensorboard + "/", Cancellation))
             boards.Add(file.Key);
         List<(long Step, string Tag, float Value)> scalars = TensorBoardReader.Read(await _world.Store.ReadAllBytesAsync(Assert.Single(boards), Cancellation));
+        Assert.Empty(_world.AttemptFolders("runs/learns"));
         Assert.Equal(losses.Select((loss, i) => (i + 1L, (float)loss)), scalars.Where(s => s.Tag == "train/loss").Select(s => (s.Step, s.Value)));
     }
 
@@ -85,6 +86,23 @@ public sealed class TrainingTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_fault_that_comes_again_at_the_same_step_ends_the_job()
+    {
+        await _world.WriteDatasetAsync("datasets/bad-row", TrainerWorld.Vocabulary, "tiny-tokenizer", badRow: 40);
+        TrainingSpec spec = TrainerWorld.Spec("faulty");
+        (spec.Dataset, spec.CheckpointIntervalSteps, spec.MaxRestarts) = ("datasets/bad-row", 1, 10);
+        string name = await _world.CreateAsync(spec);
+        List<JobEvent> events = await _world.WatchAsync(name);
+
+        TrainingJob job = await _world.GetAsync(name);
+        Assert.Equal(JobState.Failed, job.Job.State);
+        Assert.Equal("REPEATED_FAULT", job.Job.Failure.Reason);
+        Assert.Contains($"died twice after step {TrainerWorld.Losses(events).Length} of the same fault", job.Job.Failure.Message, StringComparison.Ordinal);
+        Assert.Single(events, e => e.Log?.Message.Contains("ended early", StringComparison.Ordinal) == true);
+        Assert.Equal(2, _world.AttemptFolders("runs/faulty").Length);
+    }
+
+    [Fact]
     public async Task A_cancelled_run_leaves_a_checkpoint_that_the_next_job_goes_on_from()
     {
         TrainingSpec spec = TrainerWorld.Spec("stopped");
@@ -115,6 +133,28 @@ public sealed class TrainingTests : IAsyncLifetime
             }
         });
         Assert.Equal(cancelled.Result.Steps + 1, resumedAt);
+    }
+
+    [Fact]
+    public async Task A_cancelled_evaluation_ends_its_process_and_gives_no_result()
+    {
+        await _world.TrainAsync(TrainerWorld.Spec("unmeasured"));
+        string name = (await _world.Trainer.CreateEvaluationAsync(new CreateEvaluationRequest
+        {
+            Spec = new EvaluationSpec { Model = "runs/unmeasured/checkpoints/step-00000020", Dataset = TrainerWorld.Dataset },
+        }, cancellationToken: Cancellation)).Evaluation.Job.Name;
+        using var watch = _world.Trainer.WatchEvaluation(new WatchEvaluationRequest { Name = name }, cancellationToken: Cancellation);
+        while (await watch.ResponseStream.MoveNext(Cancellation))
+        {
+            if (watch.ResponseStream.Current.Event.Progress is not null)
+                await _world.Trainer.CancelEvaluationAsync(new CancelEvaluationRequest { Name = name }, cancellationToken: Cancellation);
+        }
+
+        Evaluation ended = (await _world.Trainer.GetEvaluationAsync(new GetEvaluationRequest { Name = name }, cancellationToken: Cancellation)).Evaluation;
+        Assert.Equal(JobState.Cancelled, ended.Job.State);
+        Assert.Null(ended.Result);
+        Assert.Empty(_world.WorkerProcesses());
+        Assert.Empty(_world.AttemptFolders("evaluations"));
     }
 
     [Fact]

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using Drover.Cli.Jobs;
-using Drover.Errors;
 using Drover.Protocol.Common.V1;
 using Google.Protobuf;
 using Grpc.Core;
@@ -52,8 +51,6 @@ internal static class JobsCommands
     public static async Task<int> CancelAsync(CliContext context, string name)
     {
         (JobSource source, JobView view) = await new JobSources(context).FindAsync(name).ConfigureAwait(false);
-        if (source.CancelAsync is null)
-            throw new DroverException(FailureCode.Unimplemented, "CANNOT_CANCEL", $"'{view.Job.Name}' is a job of kind '{source.Word}', which cannot be cancelled; it is short.");
         await source.CancelAsync(view.Job.Name).ConfigureAwait(false);
         view = await source.GetAsync(view.Job.Name).ConfigureAwait(false);
         context.Write(view.Resource, () => $"{view.Job.Name} {StateOf(view.Job)}");

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using Drover.Cli.Inputs;
 using Drover.Cli.Jobs;
 using Drover.Cli.Pipelines;
@@ -70,7 +71,10 @@ internal static class RunCommand
         Pipeline pipeline = (await context.Gateway.GetPipelineAsync(new GetPipelineRequest { Name = name }, cancellationToken: context.Cancellation).ConfigureAwait(false)).Pipeline;
         Table table = new Table().Border(TableBorder.Rounded).AddColumns("step", "state", "outputs");
         foreach (StepStatus step in pipeline.Steps)
-            table.AddRow(step.Name.EscapeMarkup(), step.State.ToString().ToLowerInvariant(), string.Join('\n', step.Outputs.Select(o => $"{o.Key}: {o.Value}")).EscapeMarkup());
+            table.AddRow(step.Name.EscapeMarkup(), step.State.ToString().ToLowerInvariant(), string.Join('\n', step.Outputs.Select(o => $"{o.Key}: {Shown(o.Value)}")).EscapeMarkup());
         context.Terminal.Write(table);
     }
+
+    // Outputs are texts; a number among them has all the digits that another step may want.
+    private static string Shown(string value) => double.TryParse(value, CultureInfo.InvariantCulture, out double number) ? Text.Loss(number) : value;
 }

@@ -4,16 +4,14 @@ using Google.Protobuf;
 namespace Drover.Cli.Jobs;
 
 /// <summary>One kind of jobs and the RPCs that know it.</summary>
-/// <param name="Word">The kind, for people.</param>
 /// <param name="GetAsync">The job and the whole resource it is in; NotFound when the name is of another kind.</param>
 /// <param name="Watch">Events after a revision, with the step they belong to ("" for the job itself).</param>
-/// <param name="CancelAsync">Asks for a stop; null when this kind cannot be stopped.</param>
+/// <param name="CancelAsync">Asks for a stop.</param>
 /// <param name="ListAsync">The newest jobs, or null when another source lists them.</param>
 internal sealed record JobSource(
-    string Word,
     Func<string, Task<JobView>> GetAsync,
     Func<string, long, IAsyncEnumerable<WatchedEvent>> Watch,
-    Func<string, Task>? CancelAsync,
+    Func<string, Task> CancelAsync,
     Func<int, Task<IEnumerable<Job>>>? ListAsync);
 
 /// <summary>A job, and the resource it is part of.</summary>

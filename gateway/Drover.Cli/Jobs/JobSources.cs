@@ -20,14 +20,12 @@ internal sealed class JobSources(CliContext context)
     public IReadOnlyList<JobSource> All => [Pipelines, TokenizerTrainings, Expansions, Datasets, Trainings, Evaluations, Exports];
 
     public JobSource Pipelines => new(
-        "pipeline",
         async name => View((await context.Gateway.GetPipelineAsync(new GetPipelineRequest { Name = name }, cancellationToken: Cancellation)).Pipeline, p => p.Job),
         (name, from) => Events(context.Gateway.WatchPipeline(new WatchPipelineRequest { Name = name, FromRevision = from }, cancellationToken: Cancellation), a => new WatchedEvent(a.Event.Revision, a.Event.Step, a.Event.Event, a.Event)),
         async name => await context.Gateway.CancelPipelineAsync(new CancelPipelineRequest { Name = name }, cancellationToken: Cancellation),
         async count => (await context.Gateway.ListPipelinesAsync(new ListPipelinesRequest { PageSize = count }, cancellationToken: Cancellation)).Pipelines.Select(p => p.Job));
 
     public JobSource TokenizerTrainings => new(
-        "tokenizer training",
         async name => View((await context.Tokenizer.GetTokenizerTrainingAsync(new GetTokenizerTrainingRequest { Name = name }, cancellationToken: Cancellation)).Training, t => t.Job),
         WatchTokenizer,
         CancelTokenizerAsync,
@@ -35,35 +33,30 @@ internal sealed class JobSources(CliContext context)
         async count => (await context.Tokenizer.ListTokenizerJobsAsync(new ListTokenizerJobsRequest { PageSize = count }, cancellationToken: Cancellation)).Jobs);
 
     public JobSource Expansions => new(
-        "expansion",
         async name => View((await context.Tokenizer.GetExpansionAsync(new GetExpansionRequest { Name = name }, cancellationToken: Cancellation)).Expansion, e => e.Job),
         WatchTokenizer,
         CancelTokenizerAsync,
         null);
 
     public JobSource Datasets => new(
-        "dataset build",
         async name => View((await context.DataPrep.GetDatasetBuildAsync(new GetDatasetBuildRequest { Name = name }, cancellationToken: Cancellation)).Build, b => b.Job),
         (name, from) => Events(context.DataPrep.WatchDatasetBuild(new WatchDatasetBuildRequest { Name = name, FromRevision = from }, cancellationToken: Cancellation), a => Own(a.Event)),
         async name => await context.DataPrep.CancelDatasetBuildAsync(new CancelDatasetBuildRequest { Name = name }, cancellationToken: Cancellation),
         async count => (await context.DataPrep.ListDatasetBuildsAsync(new ListDatasetBuildsRequest { PageSize = count }, cancellationToken: Cancellation)).Builds.Select(b => b.Job));
 
     public JobSource Trainings => new(
-        "training",
         async name => View((await context.Trainer.GetTrainingJobAsync(new GetTrainingJobRequest { Name = name }, cancellationToken: Cancellation)).Job, j => j.Job),
         (name, from) => Events(context.Trainer.WatchTrainingJob(new WatchTrainingJobRequest { Name = name, FromRevision = from }, cancellationToken: Cancellation), a => Own(a.Event)),
         async name => await context.Trainer.CancelTrainingJobAsync(new CancelTrainingJobRequest { Name = name }, cancellationToken: Cancellation),
         async count => (await context.Trainer.ListTrainingJobsAsync(new ListTrainingJobsRequest { PageSize = count }, cancellationToken: Cancellation)).Jobs.Select(j => j.Job));
 
     public JobSource Evaluations => new(
-        "evaluation",
         async name => View((await context.Trainer.GetEvaluationAsync(new GetEvaluationRequest { Name = name }, cancellationToken: Cancellation)).Evaluation, e => e.Job),
         (name, from) => Events(context.Trainer.WatchEvaluation(new WatchEvaluationRequest { Name = name, FromRevision = from }, cancellationToken: Cancellation), a => Own(a.Event)),
-        null,
+        async name => await context.Trainer.CancelEvaluationAsync(new CancelEvaluationRequest { Name = name }, cancellationToken: Cancellation),
         null);
 
     public JobSource Exports => new(
-        "export",
         async name => View((await context.Checkpoint.GetExportAsync(new GetExportRequest { Name = name }, cancellationToken: Cancellation)).Export, e => e.Job),
         (name, from) => Events(context.Checkpoint.WatchExport(new WatchExportRequest { Name = name, FromRevision = from }, cancellationToken: Cancellation), a => Own(a.Event)),
         async name => await context.Checkpoint.CancelExportAsync(new CancelExportRequest { Name = name }, cancellationToken: Cancellation),

@@ -34,7 +34,8 @@ internal sealed class PlainScreen(CliContext context) : IJobScreen
             case JobEvent.EventOneofCase.Progress:
                 bool isNew = !_progress.TryGetValue(update.Step, out Progress? before) || before.Stage != what.Progress.Stage;
                 _progress[update.Step] = what.Progress;
-                return isNew && update.Step.Length > 0 ? what.Progress.Stage : null;
+                // Optimizer steps have lines of their own, with their metrics.
+                return isNew && update.Step.Length > 0 && what.Progress.Stage != "step" ? what.Progress.Stage : null;
             default:
                 return null;
         }
@@ -43,7 +44,7 @@ internal sealed class PlainScreen(CliContext context) : IJobScreen
     private bool IsShown(string step, long done)
     {
         long total = _progress.TryGetValue(step, out Progress? progress) ? progress.Total : 0;
-        long every = Math.Max(1, total / MetricLines);
+        long every = Math.Max(1, (total + MetricLines - 1) / MetricLines);
         return done == 1 || done == total || done % every == 0;
     }
 

@@ -30,6 +30,9 @@ internal sealed class TrainerForwarder(TrainerService.TrainerServiceClient clien
     public override Task<GetEvaluationResponse> GetEvaluation(GetEvaluationRequest request, ServerCallContext context) =>
         Forward.UnaryAsync<GetEvaluationRequest, GetEvaluationResponse>(Service, client.GetEvaluationAsync, request, context);
 
+    public override Task<CancelEvaluationResponse> CancelEvaluation(CancelEvaluationRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<CancelEvaluationRequest, CancelEvaluationResponse>(Service, client.CancelEvaluationAsync, request, context);
+
     public override Task WatchEvaluation(WatchEvaluationRequest request, IServerStreamWriter<WatchEvaluationResponse> responseStream, ServerCallContext context) =>
         Forward.StreamAsync<WatchEvaluationRequest, WatchEvaluationResponse>(Service, client.WatchEvaluation, request, responseStream, context);
 

@@ -8,7 +8,7 @@ using Drover.Trainer.Contract;
 namespace Drover.Trainer;
 
 /// <summary>Evaluates a model on a dataset in a worker process.</summary>
-internal sealed class EvaluationExecutor(WorkerLauncher launcher, TrainingChecks checks, IObjectStore store) : JobExecutor<EvaluationSpec, EvaluationResult>
+internal sealed class EvaluationExecutor(WorkerLauncher launcher, AttemptFolders folders, TrainingChecks checks, IObjectStore store) : JobExecutor<EvaluationSpec, EvaluationResult>
 {
     public const string JobKind = "evaluation";
 
@@ -18,28 +18,8 @@ internal sealed class EvaluationExecutor(WorkerLauncher launcher, TrainingChecks
     {
         await checks.CheckAsync(spec, cancellation).ConfigureAwait(false);
         (DatasetManifest manifest, _) = await PackedDataset.ReadManifestAsync(store, spec.Dataset, cancellation).ConfigureAwait(false);
-        string folder = launcher.NewAttemptFolder(job.Name.Replace('/', '-'));
-        WorkerSpec worker = launcher.NewSpec(folder) with
-        {
-            Precision = spec.Precision == Precision.Fp32 ? "fp32" : "bf16",
-            MicroBatchRows = Math.Max(1, spec.MicroBatchRows),
-            Dataset = spec.Dataset,
-            Evaluate = new EvaluateSpec(spec.Model),
-        };
         job.Report("evaluating", 0, 0, "rows");
-        EvaluatedEvent? sums = null;
-        WorkerOutcome outcome = await launcher.RunAsync(
-            "evaluate",
-            worker,
-            1,
-            update =>
-            {
-                sums = update.Evaluated ?? sums;
-                return Task.CompletedTask;
-            },
-            cancellation).ConfigureAwait(false);
-        if (sums is null)
-            throw outcome.ToException();
+        EvaluatedEvent sums = await MeasureAsync(spec, cancellation).ConfigureAwait(false);
         if (sums.LabelTokens == 0)
             throw new DroverException(FailureCode.FailedPrecondition, "NO_LABELS", $"The dataset '{spec.Dataset}' has no labelled token: there is nothing to measure.");
         job.Report("evaluating", manifest.Rows, manifest.Rows, "rows");
@@ -51,5 +31,36 @@ internal sealed class EvaluationExecutor(WorkerLauncher launcher, TrainingChecks
             BitsPerByte = manifest.TextBytes > 0 ? sums.LossSum / Math.Log(2) / manifest.TextBytes : 0,
             LabelTokens = sums.LabelTokens,
         };
+    }
+
+    private async Task<EvaluatedEvent> MeasureAsync(EvaluationSpec spec, CancellationToken cancellation)
+    {
+        string folder = folders.Open(AttemptFolders.Evaluations);
+        WorkerSpec worker = launcher.NewSpec(folder) with
+        {
+            Precision = spec.Precision == Precision.Fp32 ? "fp32" : "bf16",
+            MicroBatchRows = Math.Max(1, spec.MicroBatchRows),
+            Dataset = spec.Dataset,
+            Evaluate = new EvaluateSpec(spec.Model),
+        };
+        EvaluatedEvent? sums = null;
+        try
+        {
+            WorkerOutcome outcome = await launcher.RunAsync("evaluate", worker, 1, update => Keep(update, ref sums), cancellation).ConfigureAwait(false);
+            return sums ?? throw outcome.ToException();
+        }
+        finally
+        {
+            if (sums is not null || cancellation.IsCancellationRequested)
+                folders.Discard(folder);
+            else
+                folders.Close(folder);
+        }
+    }
+
+    private static Task Keep(WorkerEvent update, ref EvaluatedEvent? sums)
+    {
+        sums = update.Evaluated ?? sums;
+        return Task.CompletedTask;
     }
 }

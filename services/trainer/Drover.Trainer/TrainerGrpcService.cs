@@ -8,7 +8,7 @@ using Grpc.Core;
 namespace Drover.Trainer;
 
 /// <summary>The public interface of the trainer.</summary>
-internal sealed class TrainerGrpcService(JobQueue queue, TrainingChecks checks, JobMetrics metrics, WorkerLauncher launcher) : TrainerService.TrainerServiceBase
+internal sealed class TrainerGrpcService(JobQueue queue, TrainingChecks checks, JobMetrics metrics, WorkerLauncher launcher, AttemptFolders folders) : TrainerService.TrainerServiceBase
 {
     private const int DefaultNewTokens = 64;
     private const int MaxNewTokens = 4096;
@@ -53,6 +53,9 @@ internal sealed class TrainerGrpcService(JobQueue queue, TrainingChecks checks, 
     public override Task<GetEvaluationResponse> GetEvaluation(GetEvaluationRequest request, ServerCallContext context) =>
         Task.FromResult(new GetEvaluationResponse { Evaluation = Describe(queue.Get(request.Name, EvaluationExecutor.JobKind)) });
 
+    public override Task<CancelEvaluationResponse> CancelEvaluation(CancelEvaluationRequest request, ServerCallContext context) =>
+        Task.FromResult(new CancelEvaluationResponse { Evaluation = Describe(queue.Cancel(request.Name, EvaluationExecutor.JobKind)) });
+
     public override async Task WatchEvaluation(WatchEvaluationRequest request, IServerStreamWriter<WatchEvaluationResponse> responseStream, ServerCallContext context)
     {
         await foreach (JobEvent update in queue.WatchAsync(request.Name, EvaluationExecutor.JobKind, request.FromRevision, context.CancellationToken).ConfigureAwait(false))
@@ -64,28 +67,30 @@ internal sealed class TrainerGrpcService(JobQueue queue, TrainingChecks checks, 
         if (request.MaxNewTokens is < 0 or > MaxNewTokens)
             throw new DroverException(FailureCode.InvalidArgument, "INVALID_MAX_NEW_TOKENS", $"max_new_tokens is {request.MaxNewTokens}; give 1 to {MaxNewTokens}, or 0 for {DefaultNewTokens}.");
         await checks.CheckTextModelAsync(request.Model, context.CancellationToken).ConfigureAwait(false);
-        string folder = launcher.NewAttemptFolder("generate");
+        string folder = folders.Open(AttemptFolders.Texts);
         WorkerSpec spec = launcher.NewSpec(folder) with
         {
             Precision = "fp32",
             Generate = new GenerateSpec(request.Model, request.Prompt, request.MaxNewTokens == 0 ? DefaultNewTokens : request.MaxNewTokens),
         };
         GeneratedEvent? generated = null;
-        WorkerOutcome outcome;
         try
         {
-            outcome = await launcher.RunAsync("generate", spec, 1, e => Keep(e, ref generated), context.CancellationToken).ConfigureAwait(false);
+            WorkerOutcome outcome = await launcher.RunAsync("generate", spec, 1, e => Keep(e, ref generated), context.CancellationToken).ConfigureAwait(false);
+            return generated is null ? throw outcome.ToException() : new GenerateTextResponse { Text = generated.Text, Ids = { generated.Ids } };
         }
         catch (OperationCanceledException) when (context.Deadline <= DateTime.UtcNow)
         {
             throw new DroverException(FailureCode.DeadlineExceeded, "DEADLINE_EXCEEDED", "The text was not done within the call's deadline. Give a later one, or a smaller max_new_tokens.");
         }
-
-        if (generated is null)
-            throw outcome.ToException();
-        // The prompt may be private: nothing of a call that went well stays behind.
-        Directory.Delete(folder, recursive: true);
-        return new GenerateTextResponse { Text = generated.Text, Ids = { generated.Ids } };
+        finally
+        {
+            // The prompt may be private: nothing of a call that went well, or was given up, stays behind.
+            if (generated is not null || context.CancellationToken.IsCancellationRequested)
+                folders.Discard(folder);
+            else
+                folders.Close(folder);
+        }
     }
 
     private static Task Keep(WorkerEvent update, ref GeneratedEvent? generated)

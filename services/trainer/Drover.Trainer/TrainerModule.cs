@@ -18,6 +18,7 @@ public static class TrainerModule
             .Validate(o => o.MpirunPath.Length > 0, "Trainer:MpirunPath is empty.");
         builder.Services.AddSingleton(p => p.GetRequiredService<IOptions<TrainerOptions>>().Value);
         builder.Services.AddSingleton(new WorkFolder(DroverHost.DataFolder(builder.Configuration, "work/trainer")));
+        builder.Services.AddSingleton<AttemptFolders>();
         builder.Services.AddSingleton<WorkerLauncher>();
         builder.Services.AddSingleton<TrainingChecks>();
         builder.Services.AddSingleton<JobMetrics>();

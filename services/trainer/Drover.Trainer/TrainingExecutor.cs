@@ -11,9 +11,9 @@ namespace Drover.Trainer;
 
 /// <summary>
 /// Does a training job: starts the ranks, publishes what they save, and starts them again from the last published checkpoint when an
-/// attempt dies. Run again after the service died, it goes on the same way.
+/// attempt dies; not when it died twice of the same fault at the same step. Run again after the service died, it goes on the same way.
 /// </summary>
-internal sealed class TrainingExecutor(WorkerLauncher launcher, TrainingChecks checks, CheckpointPublisher checkpoints, JobQueue queue, JobMetrics metrics) : JobExecutor<TrainingSpec, TrainingResult>
+internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders folders, TrainingChecks checks, CheckpointPublisher checkpoints, JobQueue queue, JobMetrics metrics) : JobExecutor<TrainingSpec, TrainingResult>
 {
     public const string JobKind = "training";
 
@@ -24,6 +24,7 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, TrainingChecks c
         await checks.CheckAsync(spec, cancellation).ConfigureAwait(false);
         await checks.ClaimRunNameAsync(spec, cancellation).ConfigureAwait(false);
         int restartsLeft = TrainingSpecs.Restarts(spec);
+        (string Why, long Step)? lastFault = null;
         for (int start = 1; ; start++)
         {
             Checkpoint? latest = await checkpoints.FindLatestAsync(spec.Name, cancellation).ConfigureAwait(false);
@@ -34,7 +35,15 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, TrainingChecks c
             if (attempt.PublishFailure is { } failure)
                 throw failure;
             if (attempt.Ended is { } ended && outcome.ExitCode == 0)
+            {
+                folders.Forget(AttemptFolders.OfRun(spec.Name));
                 return await ResultAsync(job, spec, ended).ConfigureAwait(false);
+            }
+
+            (string Why, long Step)? fault = outcome.IsFault ? (outcome.Why, attempt.Step) : null;
+            if (fault is not null && fault == lastFault)
+                throw Repeated(outcome, spec, attempt.Step);
+            lastFault = fault;
             if (!outcome.MayBeRetried || restartsLeft-- == 0 || cancellation.IsCancellationRequested)
                 throw Final(outcome, spec);
             job.Log(LogLine.Types.Severity.Warning, $"The attempt ended early: {outcome.Why}. Starting again from the last checkpoint; {restartsLeft} more restarts are left. Output of the ranks: '{outcome.LogFile}'.");
@@ -43,7 +52,7 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, TrainingChecks c
 
     private async Task<WorkerOutcome> RunAttemptAsync(JobContext job, TrainingSpec spec, int start, Attempt attempt, CancellationToken cancellation)
     {
-        string folder = launcher.NewAttemptFolder(spec.Name);
+        string folder = folders.Open(AttemptFolders.OfRun(spec.Name));
         string name = string.Create(CultureInfo.InvariantCulture, $"{job.Attempt}-{start}");
         WorkerSpec worker = TrainingSpecs.ForWorkers(launcher.NewSpec(folder), spec, attempt.Latest?.Name ?? "", name);
         job.Report("starting", attempt.Latest?.Step ?? 0, spec.Steps, "steps");
@@ -65,6 +74,10 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, TrainingChecks c
         {
             throw new OperationCanceledException(cancellation);
         }
+        finally
+        {
+            folders.Close(folder);
+        }
     }
 
     private async Task HandleAsync(WorkerEvent update, Attempt attempt)
@@ -72,12 +85,13 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, TrainingChecks c
         JobContext job = attempt.Job;
         if (update.Started is { } started)
         {
-            attempt.TotalSteps = started.TotalSteps;
+            (attempt.Step, attempt.TotalSteps) = (started.StepsDone, started.TotalSteps);
             job.Report("step", started.StepsDone, started.TotalSteps, "steps");
         }
 
         if (update.Step is { } step)
         {
+            attempt.Step = step.Step;
             job.Emit(new JobEvent { StepMetrics = MetricsOf(step) });
             job.Report("step", step.Step, attempt.TotalSteps, "steps");
         }
@@ -126,6 +140,11 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, TrainingChecks c
         ? new DroverException(FailureCode.Aborted, "RESTARTS_USED_UP", $"The run '{spec.Name}' died and all {TrainingSpecs.Restarts(spec)} restarts are used up; the last time: {outcome.Why}. Output of the ranks: '{outcome.LogFile}'. The same spec goes on from the last checkpoint.")
         : outcome.ToException();
 
+    private static DroverException Repeated(WorkerOutcome outcome, TrainingSpec spec, long step) => new(
+        FailureCode.Internal,
+        "REPEATED_FAULT",
+        $"The run '{spec.Name}' died twice after step {step} of the same fault, so another start would not help: {outcome.Why}. Output of the ranks: '{outcome.LogFile}'. Once the cause is gone, the same spec goes on from the last checkpoint.");
+
     private static StepMetrics MetricsOf(StepEvent step) => new()
     {
         Step = step.Step,
@@ -146,6 +165,9 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, TrainingChecks c
         public JobContext Job => job;
 
         public Checkpoint? Latest => latest;
+
+        /// <summary>The last step that was done.</summary>
+        public long Step { get; set; }
 
         public long TotalSteps { get; set; }
 

@@ -18,14 +18,6 @@ internal sealed class WorkerLauncher(TrainerOptions options, WorkFolder work, Ob
     private static readonly string[] ForwardedVariables =
         ["PATH", "HOME", "DOTNET_ROOT", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "MKL_NUM_THREADS", WorkerSpec.AccessKeyVariable, WorkerSpec.SecretKeyVariable];
 
-    /// <summary>A new folder for one start of workers.</summary>
-    public string NewAttemptFolder(string what)
-    {
-        string folder = Path.Combine(work.Path, "attempts", string.Create(CultureInfo.InvariantCulture, $"{what}-{time.GetUtcNow():yyyyMMdd-HHmmss}-{Guid.NewGuid().ToString("N")[..6]}"));
-        Directory.CreateDirectory(folder);
-        return folder;
-    }
-
     /// <summary>What every worker is told.</summary>
     public WorkerSpec NewSpec(string attemptFolder) => new()
     {

@@ -11,11 +11,22 @@ internal sealed record WorkerOutcome(int ExitCode, IReadOnlyList<WorkerFailure> 
 {
     private const int SignalBase = 128;
 
+    // SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGSEGV.
+    private static readonly int[] SelfInflicted = [4, 6, 7, 8, 11];
+
     /// <summary>The failure that explains the others: a cause of the user's before a collective that broke because another rank was gone.</summary>
     private WorkerFailure? First => Failures.OrderBy(f => f.Reason == "COLLECTIVE_FAILED").ThenBy(f => IsTransient(f.Code)).ThenBy(f => f.Rank).FirstOrDefault();
 
     /// <summary>Whether the same start may end better: a rank was killed or a service did not answer; not what a user has to change.</summary>
     public bool MayBeRetried => First is not { } failure || IsTransient(failure.Code);
+
+    /// <summary>
+    /// Whether it looks like a fault of the program or of what it was given, not of its surroundings: an exception that nobody foresaw,
+    /// memory that ran out, or a signal that a process brings upon itself. Such a one may still pass, but not twice at the same step.
+    /// </summary>
+    public bool IsFault => First is { } failure
+        ? (FailureCode)failure.Code is FailureCode.Unknown or FailureCode.ResourceExhausted
+        : SelfInflicted.Contains(ExitCode - SignalBase);
 
     /// <summary>Why, for the middle of a sentence: without its full stop.</summary>
     public string Why => First?.Message.TrimEnd('.') ?? (ExitCode > SignalBase

@@ -173,9 +173,24 @@ public sealed class PackedDatasetTests : IDisposable
         long tokens = shards.Sum(s => s.Sum(r => r.InputIds.Length));
         var manifest = new DatasetManifest
         {
-            Format = "pretrain", Tokenizer = "tokenizers/t", TokenizerHash = "h", VocabularySize = 1000, SpecHash = "s", MaxLength = 16,
-            Rows = shards.Sum(s => s.Length), Documents = 1, TokensIn = tokens, TokensInRows = tokens, TokensRejected = 0, LabelTokens = 1,
-            LinesIn = 1, LinesRejected = 0, TextBytes = 1, TokensByCategory = [], Sources = [], Shards = listed,
+            Format = "pretrain",
+            Tokenizer = "tokenizers/t",
+            TokenizerHash = "h",
+            VocabularySize = 1000,
+            SpecHash = "s",
+            MaxLength = 16,
+            Rows = shards.Sum(s => s.Length),
+            Documents = 1,
+            TokensIn = tokens,
+            TokensInRows = tokens,
+            TokensRejected = 0,
+            LabelTokens = 1,
+            LinesIn = 1,
+            LinesRejected = 0,
+            TextBytes = 1,
+            TokensByCategory = [],
+            Sources = [],
+            Shards = listed,
         };
         await _store.PutTextAsync(ObjectKey.Join(Prefix, DatasetManifest.FileName), JsonSerializer.Serialize(manifest, DatasetManifestJson.Default.DatasetManifest), Cancellation);
     }

@@ -1,7 +1,7 @@
 using Drover.Discovery;
 using Drover.Protocol.Common.V1;
-using Drover.Protocol.Gateway.V1;
 using Drover.Protocol.DataPrep.V1;
+using Drover.Protocol.Gateway.V1;
 using Google.Protobuf;
 
 namespace Drover.Gateway.Pipelines.Steps;

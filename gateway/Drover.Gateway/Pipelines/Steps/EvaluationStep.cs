@@ -30,6 +30,6 @@ internal sealed class EvaluationStep(TrainerService.TrainerServiceClient client)
     public IAsyncEnumerable<JobEvent> WatchAsync(string job, long fromRevision, CancellationToken cancellation) =>
         client.WatchEvaluation(new WatchEvaluationRequest { Name = job, FromRevision = fromRevision }, cancellationToken: cancellation).SelectAsync(answer => answer.Event, cancellation);
 
-    // The trainer has no RPC to cancel an evaluation: it is short, and is left to end.
-    public Task CancelAsync(string job, CancellationToken cancellation) => Task.CompletedTask;
+    public async Task CancelAsync(string job, CancellationToken cancellation) =>
+        await client.CancelEvaluationAsync(new CancelEvaluationRequest { Name = job }, cancellationToken: cancellation).ConfigureAwait(false);
 }

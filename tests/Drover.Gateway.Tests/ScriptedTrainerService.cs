@@ -1,0 +1,57 @@
+using Drover.Hosting;
+using Drover.Jobs;
+using Drover.Protocol.Common.V1;
+using Drover.Protocol.Trainer.V1;
+using Grpc.Core;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace Drover.Gateway.Tests;
+
+/// <summary>A trainer service with real jobs, whose evaluations measure nothing and end when they are let.</summary>
+internal sealed class ScriptedTrainerService(JobQueue queue) : TrainerService.TrainerServiceBase
+{
+    private const string EvaluationKind = "evaluation";
+
+    public static WebApplication Build(string[] args, Script script)
+    {
+        WebApplicationBuilder builder = DroverHost.CreateBuilder("trainer", args);
+        builder.Services.AddSingleton(script);
+        builder.Services.AddJobs(builder.Configuration);
+        builder.Services.AddJobExecutor<Evaluating>();
+        WebApplication app = builder.Build();
+        app.MapGrpcService<ScriptedTrainerService>();
+        return app.MapDroverDefaults();
+    }
+
+    public override Task<CreateEvaluationResponse> CreateEvaluation(CreateEvaluationRequest request, ServerCallContext context) =>
+        Task.FromResult(new CreateEvaluationResponse { Evaluation = Describe(queue.Create(EvaluationKind, request.RequestId, request.Spec)) });
+
+    public override Task<GetEvaluationResponse> GetEvaluation(GetEvaluationRequest request, ServerCallContext context) =>
+        Task.FromResult(new GetEvaluationResponse { Evaluation = Describe(queue.Get(request.Name, EvaluationKind)) });
+
+    public override Task<CancelEvaluationResponse> CancelEvaluation(CancelEvaluationRequest request, ServerCallContext context) =>
+        Task.FromResult(new CancelEvaluationResponse { Evaluation = Describe(queue.Cancel(request.Name, EvaluationKind)) });
+
+    public override async Task WatchEvaluation(WatchEvaluationRequest request, IServerStreamWriter<WatchEvaluationResponse> responseStream, ServerCallContext context)
+    {
+        await foreach (JobEvent update in queue.WatchAsync(request.Name, EvaluationKind, request.FromRevision, context.CancellationToken))
+            await responseStream.WriteAsync(new WatchEvaluationResponse { Event = update }, context.CancellationToken);
+    }
+
+    private static Evaluation Describe(JobEntry entry) =>
+        new() { Job = entry.Job, Spec = entry.Spec<EvaluationSpec>(), Result = entry.Result<EvaluationResult>() };
+
+    private sealed class Evaluating(Script script) : JobExecutor<EvaluationSpec, EvaluationResult>
+    {
+        public override string Kind => EvaluationKind;
+
+        public override async Task<EvaluationResult> RunAsync(JobContext job, EvaluationSpec spec, CancellationToken cancellation)
+        {
+            job.Log(LogLine.Types.Severity.Info, $"evaluates {spec.Model}");
+            if (script.IsGated)
+                await script.Gate.WaitAsync(cancellation);
+            return new EvaluationResult { Loss = 1 };
+        }
+    }
+}
