@@ -45,7 +45,7 @@ internal static class StepBenchmark
         foreach (MemoryLine line in engine.Memory.Lines)
             memory[$"{line.Class}/{line.Place}".ToLowerInvariant()] = Math.Round(line.PeakBytes / 1048576.0, 1);
         var traffic = new JsonObject();
-        foreach (TrafficLine line in engine.Traffic.Snapshot())
+        foreach (TrafficEntry line in engine.Traffic.Snapshot())
             traffic[$"{line.Axis}/{line.Operation}"] = Math.Round(line.PayloadBytes / 1048576.0 / steps.Count, 2);
         return new JsonObject
         {
