@@ -1,4 +1,3 @@
-using System.Globalization;
 using Drover.Errors;
 
 namespace Drover.Trainer.Collectives;
@@ -99,15 +98,8 @@ internal sealed class RankWatch : IDisposable
 
     private void FindStuck(RankBeat[] ranks)
     {
-        RankBeat? stuck = ranks.FirstOrDefault(b => b.Wait?.Seconds > _options.OperationTimeOut.TotalSeconds);
-        if (stuck?.Wait is not { } wait)
-            return;
-        string seconds = wait.Seconds.ToString("0.#", CultureInfo.InvariantCulture);
-        RankBeat[] missing = [.. ranks.Where(b => b.Rank != stuck.Rank && wait.For.Contains(b.Rank) && (wait.Number < 0 || b.Started.GetValueOrDefault(wait.Group) < wait.Number))];
-        string others = ThreadWorld.Names([.. ranks.Where(b => b.Wait is { } w && w.Group == wait.Group && w.Number == wait.Number && (wait.Number >= 0 || b.Rank == stuck.Rank)).Select(b => b.Rank)]);
-        Declare(missing.Length == 0
-            ? $"{Capital(others)} waited {seconds} s in {stuck.Last}, which every rank has started. The network between them may be cut."
-            : $"{string.Join("; ", missing.Select(b => $"{b.Name} {(wait.Number < 0 ? "is at the other end of" : "has not started")} {stuck.Last}: {b.LastInWords}"))}. {Capital(others)} waited {seconds} s for it.");
+        if (ranks.FirstOrDefault(b => b.Wait?.Seconds > _options.OperationTimeOut.TotalSeconds) is { } stuck)
+            Declare(StuckRanks.Explain(ranks, stuck));
     }
 
     private void DeclareLost(WatchPeer peer, string how, string why) =>
@@ -126,6 +118,4 @@ internal sealed class RankWatch : IDisposable
 
         _onLost(new DroverException(FailureCode.Unavailable, "RANK_LOST", message));
     }
-
-    private static string Capital(string text) => char.ToUpperInvariant(text[0]) + text[1..];
 }
