@@ -34,6 +34,8 @@ internal sealed class RankWatch : IDisposable
     private readonly ManualResetEventSlim _stop = new();
     private readonly Thread _thread;
     private int _declared;
+    private long _lastLook = Environment.TickCount64;
+    private long _awayUntil;
 
     private RankWatch(int rank, IReadOnlyList<WatchPeer> peers, OperationJournal journal, RankWatchOptions options, Action<DroverException> onLost)
     {
@@ -75,14 +77,15 @@ internal sealed class RankWatch : IDisposable
 
     private void Watch()
     {
-        long last = Environment.TickCount64;
         while (!_stop.Wait(_options.Interval))
         {
             long now = Environment.TickCount64;
+            long pause = now - Interlocked.Exchange(ref _lastLook, now);
             // Who was away itself (stopped, a machine asleep) has heard of nobody and can blame nobody.
-            if (now - last > (_options.Interval + (_options.SilenceLimit / 4)).TotalMilliseconds)
+            if (pause > (_options.Interval + (_options.SilenceLimit / 4)).TotalMilliseconds)
                 Array.ForEach([.. _peers], p => p.LastHeard = now);
-            last = now;
+            if (pause > _options.SilenceLimit.TotalMilliseconds)
+                Volatile.Write(ref _awayUntil, now + (long)_options.SilenceLimit.TotalMilliseconds);
             RankBeat mine = _journal.Describe(_me);
             foreach (WatchPeer peer in _peers.Where(p => !p.HasLeft))
             {
@@ -102,8 +105,14 @@ internal sealed class RankWatch : IDisposable
             Declare(StuckRanks.Explain(ranks, stuck));
     }
 
-    private void DeclareLost(WatchPeer peer, string how, string why) =>
-        Declare($"{peer.Beat?.Name ?? $"Rank {peer.Rank}"} {how}; {peer.Beat?.LastInWords ?? "it had not told what it does"}. {why}");
+    private void DeclareLost(WatchPeer peer, string how, string why)
+    {
+        long now = Environment.TickCount64;
+        bool wasAway = now < Volatile.Read(ref _awayUntil) || now - Volatile.Read(ref _lastLook) > _options.SilenceLimit.TotalMilliseconds;
+        Declare(wasAway
+            ? $"{_me.Name} was itself stopped for more than {_options.SilenceLimit.TotalSeconds:0.#} s, and the others ended without it."
+            : $"{peer.Beat?.Name ?? $"Rank {peer.Rank}"} {how}; {peer.Beat?.LastInWords ?? "it had not told what it does"}. {why}");
+    }
 
     /// <summary>Ends the run on this rank and, from rank 0, on all others. The first finding counts: the rest follows from it.</summary>
     private void Declare(string message)
@@ -114,6 +123,11 @@ internal sealed class RankWatch : IDisposable
         {
             foreach (WatchPeer peer in _peers)
                 peer.Send(new WatchLine { Lost = message });
+        }
+        else
+        {
+            // The others find that rank 0 is lost themselves, no later than at their next looks. Let them, before this end ends them.
+            Thread.Sleep(2 * _options.Interval);
         }
 
         _onLost(new DroverException(FailureCode.Unavailable, "RANK_LOST", message));
