@@ -90,8 +90,12 @@ internal sealed class RankWatch : IDisposable
             foreach (WatchPeer peer in _peers.Where(p => !p.HasLeft))
             {
                 peer.Send(new WatchLine { Beat = mine });
-                if (now - peer.LastHeard > _options.SilenceLimit.TotalMilliseconds)
-                    DeclareLost(peer, $"has not answered for {_options.SilenceLimit.TotalSeconds:0.#} s", "It is stopped, or its machine is cut off or overloaded.");
+                if (now - peer.LastHeard <= _options.SilenceLimit.TotalMilliseconds)
+                    continue;
+                // The others find that rank 0 is silent themselves, at their next looks. Let them, before this rank's end ends them.
+                if (peer.Rank == 0)
+                    _stop.Wait(2 * _options.Interval);
+                DeclareLost(peer, $"has not answered for {_options.SilenceLimit.TotalSeconds:0.#} s", "It is stopped, or its machine is cut off or overloaded.");
             }
 
             if (_me.Rank == 0)
@@ -123,11 +127,6 @@ internal sealed class RankWatch : IDisposable
         {
             foreach (WatchPeer peer in _peers)
                 peer.Send(new WatchLine { Lost = message });
-        }
-        else
-        {
-            // The others find that rank 0 is lost themselves, no later than at their next looks. Let them, before this end ends them.
-            Thread.Sleep(2 * _options.Interval);
         }
 
         _onLost(new DroverException(FailureCode.Unavailable, "RANK_LOST", message));
