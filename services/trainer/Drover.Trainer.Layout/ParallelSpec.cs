@@ -1,6 +1,6 @@
 using Drover.Formats.HuggingFace;
 
-namespace Drover.Trainer.Parallelism;
+namespace Drover.Trainer.Layout;
 
 /// <summary>Where gradients, optimizer state and weights of a data-parallel group live.</summary>
 public enum StatePlacement
