@@ -93,11 +93,14 @@ public abstract unsafe class CollectiveGroup : ICollectives
     /// <inheritdoc />
     public abstract void Dispose();
 
+    /// <summary>Why the ranks cannot go on, where that is known.</summary>
+    internal virtual Exception? Failure => null;
+
     /// <summary>Starts an operation that was checked, numbered and counted.</summary>
-    private protected abstract ICollectiveHandle Start(Operation operation);
+    internal abstract ICollectiveHandle Start(Operation operation);
 
     /// <summary>Does a split.</summary>
-    private protected abstract ICollectives MakeGroup(Operation split);
+    internal abstract ICollectives MakeGroup(Operation split);
 
     private void Reduce(nint data, int count, Element element, bool max) =>
         Begin(new Operation(OperationKind.AllReduce, data, data, count) { Element = element, Max = max }).Wait();

@@ -95,7 +95,9 @@ public sealed unsafe class OpenMpi : CollectiveGroup
             _world.End();
     }
 
-    private protected override ICollectiveHandle Start(Operation operation) => Start(operation, operation.Kind switch
+    internal override Exception? Failure => _world.Thread.Failure;
+
+    internal override ICollectiveHandle Start(Operation operation) => Start(operation, operation.Kind switch
     {
         OperationKind.Send => Messages(r => r.Send(operation.Source, operation.Count, operation.Peer, operation.Tag)),
         OperationKind.Receive => Messages(r => r.Receive(operation.Destination, operation.Count, operation.Peer, operation.Tag)),
@@ -112,7 +114,7 @@ public sealed unsafe class OpenMpi : CollectiveGroup
     /// MPI_Comm_split blocks, and no other operation moves meanwhile. The barrier before it does not block: when it is over, every
     /// rank's thread goes into the split without waiting for anything else.
     /// </remarks>
-    private protected override ICollectives MakeGroup(Operation split)
+    internal override ICollectives MakeGroup(Operation split)
     {
         nint messages = 0;
         nint others = 0;

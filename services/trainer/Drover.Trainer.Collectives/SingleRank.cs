@@ -30,9 +30,9 @@ public sealed unsafe class SingleRank : CollectiveGroup
         // Nothing is held.
     }
 
-    private protected override ICollectives MakeGroup(Operation split) => new SingleRank(split.NewAxis, Traffic);
+    internal override ICollectives MakeGroup(Operation split) => new SingleRank(split.NewAxis, Traffic);
 
-    private protected override ICollectiveHandle Start(Operation operation)
+    internal override ICollectiveHandle Start(Operation operation)
     {
         switch (operation.Kind)
         {

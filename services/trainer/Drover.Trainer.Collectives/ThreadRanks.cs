@@ -71,7 +71,7 @@ public sealed class ThreadRanks : CollectiveGroup
         // Groups belong to Run.
     }
 
-    private protected override ICollectives MakeGroup(Operation split)
+    internal override ICollectives MakeGroup(Operation split)
     {
         Meeting meeting = _group.Join(Rank, split);
         meeting.Wait(Rank);
@@ -79,7 +79,7 @@ public sealed class ThreadRanks : CollectiveGroup
         return new ThreadRanks(mine, Array.IndexOf(mine.Members, _group.Members[Rank]), Traffic);
     }
 
-    private protected override ICollectiveHandle Start(Operation operation) => operation.Kind switch
+    internal override ICollectiveHandle Start(Operation operation) => operation.Kind switch
     {
         OperationKind.Send => _group.Send(Rank, operation),
         OperationKind.Receive => _group.Receive(Rank, operation),

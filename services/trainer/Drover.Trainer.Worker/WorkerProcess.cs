@@ -15,6 +15,7 @@ internal static class WorkerProcess
 {
     private const int Failed = 1;
     private const int BadUsage = 2;
+    private static int s_told;
 
     public static async Task<int> RunAsync(string[] args)
     {
@@ -46,7 +47,8 @@ internal static class WorkerProcess
         {
             HostHeap.KeepFreedMemory();
             ParentWatch.Start(OpenMpi.StartedByMpirun, rank == 0 && spec.EndWithParent);
-            collectives = OpenMpi.StartedByMpirun ? OpenMpi.Join() : new SingleRank();
+            // A rank in a long computation would not come to its next operation in time: it ends from here.
+            collectives = OpenMpi.StartedByMpirun ? OpenMpi.Join(onRankLost: failure => End(spec, rank, failure, collectives)) : new SingleRank();
             using var stop = new StopRequest(spec.AttemptFolder);
             using var events = new EventLog(rank == 0 ? spec.EventsFile : null);
             var context = new RankContext(spec, collectives, OpenStore(spec.Store), events, stop);
@@ -62,12 +64,21 @@ internal static class WorkerProcess
         catch (Exception e)
         {
             // The border of the process: whatever it was, the user gets a message and no rank stays behind.
-            await Console.Error.WriteLineAsync($"rank {rank}: {e}").ConfigureAwait(false);
-            WriteFailure(spec.AttemptFolder, rank, e);
-            if (collectives is { WorldSize: > 1 })
-                collectives.Abort(Failed);
+            End(spec, rank, e, collectives);
             return Failed;
         }
+    }
+
+    /// <summary>Tells why, and ends every rank. Once: the second caller waits for the end that the first is about to make.</summary>
+    private static void End(WorkerSpec spec, int rank, Exception exception, ICollectives? collectives)
+    {
+        if (Interlocked.Exchange(ref s_told, 1) != 0)
+            Thread.Sleep(Timeout.Infinite);
+        Console.Error.WriteLine($"rank {rank}: {exception}");
+        WriteFailure(spec.AttemptFolder, rank, exception);
+        if (collectives is { WorldSize: > 1 })
+            collectives.Abort(Failed);
+        Environment.Exit(Failed);
     }
 
     private static void WriteFailure(string folder, int rank, Exception exception)

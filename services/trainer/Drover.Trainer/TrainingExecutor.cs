@@ -24,7 +24,7 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
         await checks.CheckAsync(spec, cancellation).ConfigureAwait(false);
         await checks.ClaimRunNameAsync(spec, cancellation).ConfigureAwait(false);
         int restartsLeft = TrainingSpecs.Restarts(spec);
-        (string Why, long Step)? lastFault = null;
+        (string What, long Step)? lastFault = null;
         for (int start = 1; ; start++)
         {
             Checkpoint? latest = await checkpoints.FindLatestAsync(spec.Name, cancellation).ConfigureAwait(false);
@@ -40,7 +40,7 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
                 return await ResultAsync(job, spec, ended).ConfigureAwait(false);
             }
 
-            (string Why, long Step)? fault = outcome.IsFault ? (outcome.Why, attempt.Step) : null;
+            (string What, long Step)? fault = outcome.IsFault ? (outcome.Fault, attempt.Step) : null;
             if (fault is not null && fault == lastFault)
                 throw Repeated(outcome, spec, attempt.Step);
             lastFault = fault;
