@@ -21,7 +21,7 @@ public static class ConfigurationKeys
         ["Jobs"] = ["DatabasePath", "Slots"],
         ["Gateway"] = ["HttpAddress", "RetryDelay", "RetryDelayMax", "Patience"],
         ["DataPrep"] = ["Role", "Workers", "LeaseSeconds"],
-        ["Trainer"] = ["WorkerPath", "MpirunPath"],
+        ["Trainer"] = ["WorkerPath", "MpirunPath", "HostFile", "LaunchAgent", "Binding"],
     };
 
     /// <summary>What is wrong with a key such as "Jobs:Slots", or null.</summary>

@@ -22,16 +22,18 @@ public class DependencyTests
         ["Drover.Tokenizer"] = Libs,
         ["Drover.DataPrep"] = Libs,
         ["Drover.Checkpoint"] = Libs,
-        ["Drover.Trainer"] = Libs,
+        ["Drover.Trainer"] = [.. Libs, "Drover.Trainer.Layout"],
         ["Drover.Gateway"] = Libs,
         // The command line talks to the gateway and to nothing else.
         ["Drover.Cli"] = ["Drover.Errors", "Drover.Protocol"],
         ["Drover.AllInOne"] = ["Drover.Hosting", "Drover.Tokenizer", "Drover.DataPrep", "Drover.Checkpoint", "Drover.Trainer", "Drover.Gateway"],
-        ["Drover.Trainer.Model"] = ["Drover.Errors", "Drover.ObjectStore", "Drover.Formats"],
+        // Where blocks and weights lie, without a tensor: what the service and the ranks share.
+        ["Drover.Trainer.Layout"] = ["Drover.Errors", "Drover.Formats"],
+        ["Drover.Trainer.Model"] = ["Drover.Errors", "Drover.ObjectStore", "Drover.Formats", "Drover.Trainer.Layout"],
         ["Drover.Trainer.Collectives"] = ["Drover.Errors"],
-        ["Drover.Trainer.Parallelism"] = ["Drover.Errors", "Drover.Trainer.Model", "Drover.Trainer.Collectives"],
-        ["Drover.Trainer.Engine"] = ["Drover.Errors", "Drover.Formats", "Drover.Trainer.Model", "Drover.Trainer.Collectives", "Drover.Trainer.Parallelism"],
-        ["Drover.Trainer.Worker"] = ["Drover.Errors", "Drover.ObjectStore", "Drover.Formats", "Drover.Tokenization", "Drover.Trainer.Model", "Drover.Trainer.Collectives", "Drover.Trainer.Parallelism", "Drover.Trainer.Engine"],
+        ["Drover.Trainer.Parallelism"] = ["Drover.Errors", "Drover.Trainer.Layout", "Drover.Trainer.Model", "Drover.Trainer.Collectives"],
+        ["Drover.Trainer.Engine"] = ["Drover.Errors", "Drover.Formats", "Drover.Trainer.Layout", "Drover.Trainer.Model", "Drover.Trainer.Collectives", "Drover.Trainer.Parallelism"],
+        ["Drover.Trainer.Worker"] = ["Drover.Errors", "Drover.ObjectStore", "Drover.Formats", "Drover.Tokenization", "Drover.Trainer.Layout", "Drover.Trainer.Model", "Drover.Trainer.Collectives", "Drover.Trainer.Parallelism", "Drover.Trainer.Engine"],
     };
 
     private static IEnumerable<string> Shipped => Repository.Projects.Where(p =>

@@ -1,6 +1,5 @@
 using Drover.Formats.HuggingFace;
 using Drover.Trainer.Collectives;
-using Drover.Trainer.Parallelism;
 
 namespace Drover.Trainer.Engine.Tests;
 

@@ -38,7 +38,7 @@ public sealed class SpecChecksTests : IAsyncLifetime
         spec.MicroBatchRows = 3;
         RpcException refused = await RefusedAsync(spec);
         Assert.Equal(StatusCode.InvalidArgument, refused.StatusCode);
-        Assert.Contains("global_batch_rows (8) is not a multiple of micro_batch_rows (3) times ranks (1)", refused.Status.Detail, StringComparison.Ordinal);
+        Assert.Contains("global_batch_rows (8) is not a multiple of micro_batch_rows (3) times the data-parallel replicas (1); the nearest that works is 9", refused.Status.Detail, StringComparison.Ordinal);
     }
 
     [Fact]

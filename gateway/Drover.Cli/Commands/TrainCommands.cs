@@ -17,7 +17,15 @@ internal static class TrainCommands
     private static readonly Argument<string> Prompt = new("PROMPT") { Description = "The text to continue" };
     private static readonly Option<int> MaxNewTokens = new("--max-new-tokens") { Description = "0 means 64" };
 
-    public static Command Build() => new("train", "Train, evaluate and sample models.")
+    public static Command Build()
+    {
+        Command command = Own();
+        foreach (Command other in TrainFileCommands.Build())
+            command.Subcommands.Add(other);
+        return command;
+    }
+
+    private static Command Own() => new("train", "Train, evaluate and sample models.")
     {
         TrainStartCommand.Build(),
         new Command("watch", """

@@ -17,7 +17,7 @@ internal static class TrainStartCommand
     private static readonly Option<long> Steps = new("--steps") { Description = "Optimizer steps; or give --epochs" };
     private static readonly Option<double> Epochs = new("--epochs") { Description = "Passes over the dataset" };
     private static readonly Option<int> GlobalBatch = new("--batch") { Description = "Rows of one optimizer step, over all ranks", DefaultValueFactory = _ => 8 };
-    private static readonly Option<int> MicroBatch = new("--micro-batch") { Description = "Rows of one forward pass on one rank", DefaultValueFactory = _ => 1 };
+    private static readonly Option<int> MicroBatch = new("--micro-batch") { Description = "Rows of one forward pass of one replica", DefaultValueFactory = _ => 1 };
     private static readonly Option<int> Ranks = new("--ranks") { Description = "Processes that train together (more than one needs mpirun)", DefaultValueFactory = _ => 1 };
     private static readonly Option<int> Threads = new("--threads-per-rank") { Description = "0 divides the machine's cores" };
     private static readonly Option<double> LearningRate = new("--learning-rate") { Description = "Peak learning rate; 0 means 3e-4" };
@@ -30,10 +30,23 @@ internal static class TrainStartCommand
     private static readonly Option<bool> DryRun = new("--dry-run") { Description = "Check everything and start nothing" };
     private static readonly Option<Precision> PrecisionOption = EnumOption.Of("--precision", "Type of the weights in compute", ("bf16", Precision.Bf16), ("fp32", Precision.Fp32));
 
-    public static Command Build() => new Command("start", """
-        Start a training run and watch it.
+    public static Command Build()
+    {
+        Command command = Own();
+        foreach (Option option in ParallelismOptions.All)
+            command.Options.Add(option);
+        return command;
+    }
+
+    /// <summary>What a finished run says.</summary>
+    public static string Describe(TrainingJob job) =>
+        $"{job.Result.Checkpoint}: {job.Result.Steps} steps, {Text.Count(job.Result.TokensSeen)} tokens, loss {Text.Loss(job.Result.FirstLoss)} -> {Text.Loss(job.Result.LastLoss)}";
+
+    private static Command Own() => new Command("start", """
+        Start a training run and watch it. How it is spread over ranks is a preset and options; --dry-run shows the plan.
 
         Example:
+          drover train start my-run --model models/base --tokenizer tokenizers/my-tokenizer --dataset datasets/my-data --steps 100 --ranks 4 --preset 3d
           drover train start my-run --model models/base --tokenizer tokenizers/my-tokenizer --dataset datasets/my-data --steps 100 --batch 8 --ranks 2
         """)
     {
@@ -45,13 +58,16 @@ internal static class TrainStartCommand
     {
         var request = new CreateTrainingJobRequest { RequestId = JobStart.NewRequestId(), DryRun = parse.GetValue(DryRun), Spec = Spec(parse) };
         await SetStartAsync(request.Spec, new InputUploader(context), parse).ConfigureAwait(false);
-        TrainingJob job = (await context.Trainer.CreateTrainingJobAsync(request, cancellationToken: context.Cancellation).ConfigureAwait(false)).Job;
+        CreateTrainingJobResponse answer = await context.Trainer.CreateTrainingJobAsync(request, cancellationToken: context.Cancellation).ConfigureAwait(false);
         if (request.DryRun)
         {
-            context.Write(job, () => $"{request.Spec.Name}: nothing wrong");
+            PlanTables.Write(context, answer.Plan);
+            if (!context.Json)
+                context.Output.WriteLine($"{request.Spec.Name}: nothing wrong");
             return ExitCodes.Ok;
         }
 
+        TrainingJob job = answer.Job;
         return await JobStart.FollowAsync(context, parse, new JobSources(context).Trainings, job.Job, job, Describe).ConfigureAwait(false);
     }
 
@@ -74,6 +90,7 @@ internal static class TrainStartCommand
             Schedule = new ScheduleSpec { WarmupSteps = parse.GetValue(Warmup) },
             Seed = parse.GetValue(Seed),
             CheckpointIntervalSteps = parse.GetValue(CheckpointEvery),
+            Parallelism = ParallelismOptions.Read(parse),
         };
         if (parse.GetValue(WeightDecay) is { } decay)
             spec.Optimizer.WeightDecay = decay;
@@ -93,7 +110,4 @@ internal static class TrainStartCommand
         else
             spec.Checkpoint = given[2];
     }
-
-    private static string Describe(TrainingJob job) =>
-        $"{job.Result.Checkpoint}: {job.Result.Steps} steps, {Text.Count(job.Result.TokensSeen)} tokens, loss {Text.Loss(job.Result.FirstLoss)} -> {Text.Loss(job.Result.LastLoss)}";
 }

@@ -12,6 +12,9 @@ internal sealed class TrainerForwarder(TrainerService.TrainerServiceClient clien
     public override Task<CreateTrainingJobResponse> CreateTrainingJob(CreateTrainingJobRequest request, ServerCallContext context) =>
         Forward.UnaryAsync<CreateTrainingJobRequest, CreateTrainingJobResponse>(Service, client.CreateTrainingJobAsync, request, context);
 
+    public override Task<PlanTrainingResponse> PlanTraining(PlanTrainingRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<PlanTrainingRequest, PlanTrainingResponse>(Service, client.PlanTrainingAsync, request, context);
+
     public override Task<GetTrainingJobResponse> GetTrainingJob(GetTrainingJobRequest request, ServerCallContext context) =>
         Forward.UnaryAsync<GetTrainingJobRequest, GetTrainingJobResponse>(Service, client.GetTrainingJobAsync, request, context);
 

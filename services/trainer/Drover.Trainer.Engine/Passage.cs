@@ -1,5 +1,4 @@
 using Drover.Trainer.Model;
-using Drover.Trainer.Parallelism;
 using static TorchSharp.torch;
 
 namespace Drover.Trainer.Engine;

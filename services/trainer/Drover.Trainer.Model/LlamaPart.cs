@@ -3,17 +3,6 @@ using static TorchSharp.torch;
 
 namespace Drover.Trainer.Model;
 
-/// <summary>Which blocks of a LLaMA a part holds.</summary>
-/// <param name="HasEmbedding">The first block.</param>
-/// <param name="FirstLayer">The first of its decoder layers.</param>
-/// <param name="LayerCount">How many.</param>
-/// <param name="HasHead">The last block.</param>
-public sealed record PartSpan(bool HasEmbedding, int FirstLayer, int LayerCount, bool HasHead)
-{
-    /// <summary>All of a model.</summary>
-    public static PartSpan Whole(LlamaConfig config) => new(true, 0, config.NumHiddenLayers, true);
-}
-
 /// <summary>
 /// A stretch of the list of blocks that a LLaMA is: embedding, decoder layers, head. The blocks only compute; who drives them
 /// decides what is kept between forward and backward and what happens at the borders. A part is the whole model on one rank, a

@@ -79,6 +79,7 @@ internal static class TrainCommand
         MicroBatchRows = spec.MicroBatchRows,
         Recompute = train.Recompute,
         HeadChunkTokens = train.HeadChunkTokens,
+        Parallel = train.Parallel,
         Optimizer = new AdamWSpec
         {
             LearningRate = train.LearningRate,

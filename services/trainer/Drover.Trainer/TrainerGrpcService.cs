@@ -16,11 +16,15 @@ internal sealed class TrainerGrpcService(JobQueue queue, TrainingChecks checks, 
     public override async Task<CreateTrainingJobResponse> CreateTrainingJob(CreateTrainingJobRequest request, ServerCallContext context)
     {
         TrainingSpec spec = request.Spec ?? new TrainingSpec();
-        await checks.CheckAsync(spec, context.CancellationToken).ConfigureAwait(false);
-        if (request.DryRun)
-            return new CreateTrainingJobResponse { Job = new TrainingJob { Spec = spec } };
-        return new CreateTrainingJobResponse { Job = await DescribeAsync(queue.Create(TrainingExecutor.JobKind, request.RequestId, spec), context.CancellationToken).ConfigureAwait(false) };
+        TrainingPlan plan = await checks.CheckAsync(spec, context.CancellationToken).ConfigureAwait(false);
+        TrainingJob job = request.DryRun
+            ? new TrainingJob { Spec = spec }
+            : await DescribeAsync(queue.Create(TrainingExecutor.JobKind, request.RequestId, spec), context.CancellationToken).ConfigureAwait(false);
+        return new CreateTrainingJobResponse { Job = job, Plan = plan };
     }
+
+    public override async Task<PlanTrainingResponse> PlanTraining(PlanTrainingRequest request, ServerCallContext context) =>
+        new() { Plan = await checks.PlanAsync(request.Spec ?? new TrainingSpec(), request.RowTokens, context.CancellationToken).ConfigureAwait(false) };
 
     public override async Task<GetTrainingJobResponse> GetTrainingJob(GetTrainingJobRequest request, ServerCallContext context) =>
         new() { Job = await DescribeAsync(queue.Get(request.Name, TrainingExecutor.JobKind), context.CancellationToken).ConfigureAwait(false) };

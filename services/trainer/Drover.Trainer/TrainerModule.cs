@@ -15,7 +15,9 @@ public static class TrainerModule
         WebApplicationBuilder builder = DroverHost.CreateBuilder(ServiceNames.Trainer, args);
         builder.Services.AddOptions<TrainerOptions>()
             .Bind(builder.Configuration.GetSection("Trainer"))
-            .Validate(o => o.MpirunPath.Length > 0, "Trainer:MpirunPath is empty.");
+            .Validate(o => o.MpirunPath.Length > 0, "Trainer:MpirunPath is empty.")
+            .Validate(o => o.HostFile.Length == 0 || File.Exists(o.HostFile), "Trainer:HostFile names no file. Write one machine a line, e.g. 'node1 slots=4', or leave it empty to train on this machine.")
+            .Validate(o => o.Binding is RankBinding.None or RankBinding.Cores, "Trainer:Binding is 'none' or 'cores'.");
         builder.Services.AddSingleton(p => p.GetRequiredService<IOptions<TrainerOptions>>().Value);
         builder.Services.AddSingleton(new WorkFolder(DroverHost.DataFolder(builder.Configuration, "work/trainer")));
         builder.Services.AddSingleton<AttemptFolders>();

@@ -11,21 +11,54 @@ namespace Drover.Trainer;
 /// <summary>Whether a spec can run: its fields, all wrong ones at once, and then whether the things it names are there and fit together.</summary>
 internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher)
 {
-    /// <summary>Checks a training spec.</summary>
+    /// <summary>Checks a training spec and tells what would lie where.</summary>
     /// <exception cref="DroverException">InvalidArgument (fields), NotFound, FailedPrecondition, AlreadyExists (the run's name).</exception>
-    public async Task CheckAsync(TrainingSpec spec, CancellationToken cancellation)
+    public async Task<TrainingPlan> CheckAsync(TrainingSpec spec, CancellationToken cancellation)
     {
-        List<string> problems = TrainingSpecs.Problems(spec);
-        if (problems.Count > 0)
-            throw new DroverException(FailureCode.InvalidArgument, "INVALID_TRAINING_SPEC", $"The training spec: {string.Join("; ", problems)}.");
+        LlamaConfig config = await RequireAsync(TrainingSpecs.Problems(spec), spec, cancellation).ConfigureAwait(false);
         if (spec.Ranks > 1 && launcher.FindMpirun() is null)
             throw launcher.MpirunMissing(spec.Ranks);
         (DatasetManifest manifest, _) = await PackedDataset.ReadManifestAsync(store, spec.Dataset, cancellation).ConfigureAwait(false);
-        LlamaConfig config = await ConfigAsync(spec, cancellation).ConfigureAwait(false);
         CheckVocabulary(spec.Dataset, manifest, config);
         if (spec.Tokenizer.Length > 0)
             await CheckTokenizerAsync(spec, manifest, cancellation).ConfigureAwait(false);
         await CheckRunNameAsync(spec, cancellation).ConfigureAwait(false);
+        return TrainingPlans.Of(spec, config, manifest.MaxLength);
+    }
+
+    /// <summary>What would lie where; checks no more than that needs.</summary>
+    /// <param name="spec">The run.</param>
+    /// <param name="rowTokens">Tokens of a row; 0 for what the dataset says.</param>
+    /// <param name="cancellation">Ends the call.</param>
+    /// <exception cref="DroverException">InvalidArgument (fields), NotFound.</exception>
+    public async Task<TrainingPlan> PlanAsync(TrainingSpec spec, int rowTokens, CancellationToken cancellation)
+    {
+        List<string> problems = TrainingSpecs.PlanProblems(spec);
+        if (rowTokens < 0 || (rowTokens == 0 && spec.Dataset.Length == 0))
+            problems.Add($"row_tokens is {rowTokens} and dataset is '{spec.Dataset}': give the tokens of a row, or a dataset that says so");
+        LlamaConfig config = await RequireAsync(problems, spec, cancellation).ConfigureAwait(false);
+        if (rowTokens == 0)
+            rowTokens = (await PackedDataset.ReadManifestAsync(store, spec.Dataset, cancellation).ConfigureAwait(false)).Manifest.MaxLength;
+        return TrainingPlans.Of(spec, config, rowTokens);
+    }
+
+    /// <summary>Refuses wrong fields, and with them, where the model can be read, a layout that it cannot have: all at once.</summary>
+    private async Task<LlamaConfig> RequireAsync(List<string> problems, TrainingSpec spec, CancellationToken cancellation)
+    {
+        LlamaConfig? config = null;
+        try
+        {
+            config = await ConfigAsync(spec, cancellation).ConfigureAwait(false);
+            problems.AddRange(ParallelismSpecs.Resolve(spec.Parallelism).Problems(config, TrainingSpecs.Ranks(spec)).Select(p => $"parallelism: {p}"));
+        }
+        catch (DroverException) when (problems.Count > 0)
+        {
+            // The fields are told first.
+        }
+
+        return problems.Count == 0
+            ? config!
+            : throw new DroverException(FailureCode.InvalidArgument, "INVALID_TRAINING_SPEC", $"The training spec: {string.Join("; ", problems)}.");
     }
 
     /// <summary>Checks an evaluation.</summary>
@@ -79,12 +112,16 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
     private async Task<LlamaConfig> ConfigAsync(TrainingSpec spec, CancellationToken cancellation)
     {
         if (spec.InitialCase != TrainingSpec.InitialOneofCase.FromScratch)
-            return await ModelConfigAsync(spec.InitialCase == TrainingSpec.InitialOneofCase.BaseModel ? spec.BaseModel : spec.Checkpoint, cancellation).ConfigureAwait(false);
+            return await StartConfigAsync(spec.InitialCase == TrainingSpec.InitialOneofCase.BaseModel ? spec.BaseModel : spec.Checkpoint, cancellation).ConfigureAwait(false);
         string key = spec.FromScratch.Config;
-        if (await store.FindAsync(key, cancellation).ConfigureAwait(false) is null)
+        if (key.Length == 0 || await store.FindAsync(key, cancellation).ConfigureAwait(false) is null)
             throw new DroverException(FailureCode.NotFound, "CONFIG_NOT_FOUND", $"There is no model config '{key}' (from_scratch.config).");
         return LlamaConfig.Parse(await store.ReadTextAsync(key, cancellation).ConfigureAwait(false), key);
     }
+
+    private Task<LlamaConfig> StartConfigAsync(string prefix, CancellationToken cancellation) => prefix.Length == 0
+        ? throw new DroverException(FailureCode.InvalidArgument, "INVALID_MODEL", "The model to start from is empty.")
+        : ModelConfigAsync(prefix, cancellation);
 
     private async Task<LlamaConfig> ModelConfigAsync(string prefix, CancellationToken cancellation) =>
         prefix.Contains("/checkpoints/", StringComparison.Ordinal)

@@ -2,10 +2,12 @@ using System.Globalization;
 using Drover.Errors;
 using Drover.Formats.Checkpoints;
 using Drover.Jobs;
+using Drover.ObjectStore;
 using Drover.Protocol.Checkpoint.V1;
 using Drover.Protocol.Common.V1;
 using Drover.Protocol.Trainer.V1;
 using Drover.Trainer.Contract;
+using Google.Protobuf;
 
 namespace Drover.Trainer;
 
@@ -13,7 +15,7 @@ namespace Drover.Trainer;
 /// Does a training job: starts the ranks, publishes what they save, and starts them again from the last published checkpoint when an
 /// attempt dies; not when it died twice of the same fault at the same step. Run again after the service died, it goes on the same way.
 /// </summary>
-internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders folders, TrainingChecks checks, CheckpointPublisher checkpoints, JobQueue queue, JobMetrics metrics) : JobExecutor<TrainingSpec, TrainingResult>
+internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders folders, TrainingChecks checks, CheckpointPublisher checkpoints, JobQueue queue, JobMetrics metrics, IObjectStore store) : JobExecutor<TrainingSpec, TrainingResult>
 {
     public const string JobKind = "training";
 
@@ -21,10 +23,12 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
 
     public override async Task<TrainingResult> RunAsync(JobContext job, TrainingSpec spec, CancellationToken cancellation)
     {
-        await checks.CheckAsync(spec, cancellation).ConfigureAwait(false);
+        TrainingPlan plan = await checks.CheckAsync(spec, cancellation).ConfigureAwait(false);
         await checks.ClaimRunNameAsync(spec, cancellation).ConfigureAwait(false);
+        await store.PutTextAsync(TrainingPlans.Key(spec.Name), JsonFormatter.Default.Format(plan), cancellation).ConfigureAwait(false);
+        job.Log(LogLine.Types.Severity.Info, TrainingPlans.Summary(plan));
         int restartsLeft = TrainingSpecs.Restarts(spec);
-        (string Why, long Step)? lastFault = null;
+        (string What, long Step)? lastFault = null;
         for (int start = 1; ; start++)
         {
             Checkpoint? latest = await checkpoints.FindLatestAsync(spec.Name, cancellation).ConfigureAwait(false);
@@ -40,7 +44,7 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
                 return await ResultAsync(job, spec, ended).ConfigureAwait(false);
             }
 
-            (string Why, long Step)? fault = outcome.IsFault ? (outcome.Why, attempt.Step) : null;
+            (string What, long Step)? fault = outcome.IsFault ? (outcome.Fault, attempt.Step) : null;
             if (fault is not null && fault == lastFault)
                 throw Repeated(outcome, spec, attempt.Step);
             lastFault = fault;

@@ -11,8 +11,9 @@ namespace Drover.Trainer;
 internal static partial class TrainingSpecs
 {
     private const int DefaultRestarts = 3;
+    private const int MaxRanks = 1024;
 
-    /// <summary>Every wrong field.</summary>
+    /// <summary>Every wrong field, as far as can be told without the model.</summary>
     public static List<string> Problems(TrainingSpec spec)
     {
         var problems = new List<string>();
@@ -23,32 +24,64 @@ internal static partial class TrainingSpecs
         }
 
         Require(Name().IsMatch(spec.Name), $"name is '{spec.Name}'; it is made of lower-case letters, digits and dashes, 1 to 100 of them");
-        Require(spec.InitialCase != TrainingSpec.InitialOneofCase.None, "base_model, from_scratch or checkpoint is missing: where do the weights start?");
-        Require(spec.InitialCase != TrainingSpec.InitialOneofCase.BaseModel || spec.BaseModel.Length > 0, "base_model is empty");
-        Require(spec.InitialCase != TrainingSpec.InitialOneofCase.Checkpoint || spec.Checkpoint.Length > 0, "checkpoint is empty");
-        Require(spec.InitialCase != TrainingSpec.InitialOneofCase.FromScratch || spec.FromScratch.Config.Length > 0, "from_scratch.config is empty; name a config.json of the object store");
         Require(spec.Dataset.Length > 0, "dataset is empty; name a prepared dataset, e.g. datasets/mine");
         Require(spec.Steps >= 0, $"steps is {spec.Steps}");
         Require(spec.Epochs >= 0 && double.IsFinite(spec.Epochs), $"epochs is {spec.Epochs}");
         Require(spec.Steps != 0 || spec.Epochs != 0, "steps and epochs are both 0: give one");
-        Require(spec.Ranks is >= 0 and <= 1024, $"ranks is {spec.Ranks}; give 1 to 1024");
+        Require(spec.CheckpointIntervalSteps >= 0, $"checkpoint_interval_steps is {spec.CheckpointIntervalSteps}");
+        Require(spec.MaxRestarts >= -1, $"max_restarts is {spec.MaxRestarts}; give a number, 0 for {DefaultRestarts}, or -1 for none");
+        problems.AddRange(PlanProblems(spec));
+        problems.AddRange(OptimizerProblems(spec.Optimizer ?? new OptimizerSpec(), spec.Schedule ?? new ScheduleSpec()));
+        return problems;
+    }
+
+    /// <summary>Every wrong field of those that decide what lies where.</summary>
+    public static List<string> PlanProblems(TrainingSpec spec)
+    {
+        var problems = new List<string>();
+        void Require(bool good, string what)
+        {
+            if (!good)
+                problems.Add(what);
+        }
+
+        Require(spec.InitialCase != TrainingSpec.InitialOneofCase.None, "base_model, from_scratch or checkpoint is missing: where do the weights start?");
+        Require(spec.InitialCase != TrainingSpec.InitialOneofCase.BaseModel || spec.BaseModel.Length > 0, "base_model is empty");
+        Require(spec.InitialCase != TrainingSpec.InitialOneofCase.Checkpoint || spec.Checkpoint.Length > 0, "checkpoint is empty");
+        Require(spec.InitialCase != TrainingSpec.InitialOneofCase.FromScratch || spec.FromScratch.Config.Length > 0, "from_scratch.config is empty; name a config.json of the object store");
+        Require(spec.Ranks is >= 0 and <= MaxRanks, $"ranks is {spec.Ranks}; give 1 to {MaxRanks}");
         Require(spec.ThreadsPerRank >= 0, $"threads_per_rank is {spec.ThreadsPerRank}");
         Require(spec.GlobalBatchRows >= 1, $"global_batch_rows is {spec.GlobalBatchRows}; give 1 or more");
         Require(spec.MicroBatchRows >= 0, $"micro_batch_rows is {spec.MicroBatchRows}");
-        if (spec is { GlobalBatchRows: >= 1, MicroBatchRows: >= 0, Ranks: >= 0 })
-            Require(spec.GlobalBatchRows % ((long)MicroBatchRows(spec) * Ranks(spec)) == 0, $"global_batch_rows ({spec.GlobalBatchRows}) is not a multiple of micro_batch_rows ({MicroBatchRows(spec)}) times ranks ({Ranks(spec)})");
         Require(Enum.IsDefined(spec.Precision), $"precision {(int)spec.Precision} is unknown");
         Require(spec.HeadChunkTokens >= 0, $"head_chunk_tokens is {spec.HeadChunkTokens}");
-        Require(spec.CheckpointIntervalSteps >= 0, $"checkpoint_interval_steps is {spec.CheckpointIntervalSteps}");
-        Require(spec.MaxRestarts >= -1, $"max_restarts is {spec.MaxRestarts}; give a number, 0 for {DefaultRestarts}, or -1 for none");
-        OptimizerSpec optimizer = spec.Optimizer ?? new OptimizerSpec();
+        problems.AddRange(ParallelismSpecs.Problems(spec.Parallelism));
+        Layout.ParallelSpec parallel = ParallelismSpecs.Resolve(spec.Parallelism);
+        if (spec is { GlobalBatchRows: >= 1, MicroBatchRows: >= 0, Ranks: >= 0 } && parallel is { TensorParallel: > 0, PipelineParallel: > 0, SequenceParallel: > 0 })
+        {
+            int replicas = Math.Max(1, parallel.DataParallel(Ranks(spec)));
+            long unit = (long)MicroBatchRows(spec) * replicas;
+            Require(spec.GlobalBatchRows % unit == 0, $"global_batch_rows ({spec.GlobalBatchRows}) is not a multiple of micro_batch_rows ({MicroBatchRows(spec)}) times the data-parallel replicas ({replicas}); the nearest that works is {Math.Max(1, (spec.GlobalBatchRows + (unit / 2)) / unit) * unit}");
+        }
+
+        return problems;
+    }
+
+    private static List<string> OptimizerProblems(OptimizerSpec optimizer, ScheduleSpec schedule)
+    {
+        var problems = new List<string>();
+        void Require(bool good, string what)
+        {
+            if (!good)
+                problems.Add(what);
+        }
+
         Require(optimizer.LearningRate >= 0 && double.IsFinite(optimizer.LearningRate), $"optimizer.learning_rate is {optimizer.LearningRate}");
         Require(optimizer.Beta1 is >= 0 and < 1, $"optimizer.beta1 is {optimizer.Beta1}");
         Require(optimizer.Beta2 is >= 0 and < 1, $"optimizer.beta2 is {optimizer.Beta2}");
         Require(optimizer.Epsilon >= 0, $"optimizer.epsilon is {optimizer.Epsilon}");
         Require(optimizer.WeightDecay >= 0, $"optimizer.weight_decay is {optimizer.WeightDecay}");
         Require(optimizer.MaxGradNorm >= 0, $"optimizer.max_grad_norm is {optimizer.MaxGradNorm}");
-        ScheduleSpec schedule = spec.Schedule ?? new ScheduleSpec();
         Require(schedule.WarmupSteps >= 0, $"schedule.warmup_steps is {schedule.WarmupSteps}");
         Require(schedule.MinLearningRateRatio is >= 0 and <= 1, $"schedule.min_learning_rate_ratio is {schedule.MinLearningRateRatio}");
         return problems;
@@ -56,6 +89,9 @@ internal static partial class TrainingSpecs
 
     /// <summary>Ranks; 0 means 1.</summary>
     public static int Ranks(TrainingSpec spec) => Math.Max(1, spec.Ranks);
+
+    /// <summary>Rows of a micro-batch; 0 means 1.</summary>
+    public static int MicroBatchRows(TrainingSpec spec) => Math.Max(1, spec.MicroBatchRows);
 
     /// <summary>Restarts that are allowed.</summary>
     public static int Restarts(TrainingSpec spec) => spec.MaxRestarts switch
@@ -74,6 +110,7 @@ internal static partial class TrainingSpecs
         TrainingSpec identity = spec.Clone();
         (identity.Ranks, identity.ThreadsPerRank, identity.MicroBatchRows) = (0, 0, 0);
         (identity.Recompute, identity.HeadChunkTokens, identity.CheckpointIntervalSteps, identity.MaxRestarts) = (false, 0, 0, 0);
+        identity.Parallelism = null;
         return Encoding.UTF8.GetBytes(JsonFormatter.Default.Format(identity));
     }
 
@@ -106,6 +143,7 @@ internal static partial class TrainingSpecs
                 GlobalBatchRows = spec.GlobalBatchRows,
                 Recompute = spec.Recompute,
                 HeadChunkTokens = spec.HeadChunkTokens,
+                Parallel = ParallelismSpecs.Resolve(spec.Parallelism),
                 LearningRate = Or(optimizer.LearningRate, 3e-4),
                 Beta1 = Or(optimizer.Beta1, 0.9),
                 Beta2 = Or(optimizer.Beta2, 0.95),
@@ -120,8 +158,6 @@ internal static partial class TrainingSpecs
             },
         };
     }
-
-    private static int MicroBatchRows(TrainingSpec spec) => Math.Max(1, spec.MicroBatchRows);
 
     private static double Or(double value, double fallback) => value == 0 ? fallback : value;
 

@@ -55,10 +55,9 @@ internal sealed class WorkerLauncher(TrainerOptions options, WorkFolder work, Ob
         string specFile = Path.Combine(spec.AttemptFolder, "spec.json");
         await File.WriteAllBytesAsync(specFile, JsonSerializer.SerializeToUtf8Bytes(spec, WorkerSpecJson.Default.WorkerSpec), cancellation).ConfigureAwait(false);
         await File.WriteAllBytesAsync(spec.EventsFile, [], cancellation).ConfigureAwait(false);
-        string logFile = Path.Combine(spec.AttemptFolder, "ranks.log");
         using Process process = Process.Start(StartInfo(verb, specFile, spec, ranks)) ?? throw new InvalidOperationException("The worker did not start.");
-        using var log = TextWriter.Synchronized(new StreamWriter(logFile) { AutoFlush = true });
-        Task[] pumps = [PumpAsync(process.StandardOutput, log), PumpAsync(process.StandardError, log)];
+        using var logs = new RankLogs(spec.AttemptFolder);
+        Task[] pumps = [logs.PumpAsync(process.StandardOutput), logs.PumpAsync(process.StandardError)];
         try
         {
             await using var stop = cancellation.Register(() => Kill(process)).ConfigureAwait(false);
@@ -72,7 +71,7 @@ internal sealed class WorkerLauncher(TrainerOptions options, WorkFolder work, Ob
         }
 
         cancellation.ThrowIfCancellationRequested();
-        return new WorkerOutcome(process.ExitCode, ReadFailures(spec.AttemptFolder), logFile);
+        return new WorkerOutcome(process.ExitCode, ReadFailures(spec.AttemptFolder), logs.All);
     }
 
     private ProcessStartInfo StartInfo(string verb, string specFile, WorkerSpec spec, int ranks)
@@ -101,17 +100,11 @@ internal sealed class WorkerLauncher(TrainerOptions options, WorkFolder work, Ob
         else
         {
             info.FileName = FindMpirun() ?? throw MpirunMissing(ranks);
-            // Root is what containers run as; ranks share cores when there are fewer cores than ranks.
+            // Root is what containers run as.
             info.Environment["OMPI_ALLOW_RUN_AS_ROOT"] = "1";
             info.Environment["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1";
-            foreach (string argument in new[] { "-n", ranks.ToString(CultureInfo.InvariantCulture), "--oversubscribe", "--bind-to", "none", "--tag-output", "--mca", "mpi_yield_when_idle", "1", "--mca", "btl_vader_single_copy_mechanism", "none" })
+            foreach (string argument in MpirunArguments.Of(options, ranks, spec.Threads, Environment.ProcessorCount, ForwardedVariables.Where(info.Environment.ContainsKey)))
                 info.ArgumentList.Add(argument);
-            foreach (string variable in ForwardedVariables.Where(info.Environment.ContainsKey))
-            {
-                info.ArgumentList.Add("-x");
-                info.ArgumentList.Add(variable);
-            }
-
             info.ArgumentList.Add(DotnetHost());
         }
 
@@ -143,12 +136,6 @@ internal sealed class WorkerLauncher(TrainerOptions options, WorkFolder work, Ob
     {
         if (!process.HasExited)
             process.Kill(entireProcessTree: true);
-    }
-
-    private static async Task PumpAsync(StreamReader source, TextWriter target)
-    {
-        while (await source.ReadLineAsync().ConfigureAwait(false) is { } line)
-            await target.WriteLineAsync(line).ConfigureAwait(false);
     }
 
     private async Task TailAsync(Process process, string file, Func<WorkerEvent, Task> onEvent)

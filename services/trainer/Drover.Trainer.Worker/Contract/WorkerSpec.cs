@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Drover.Trainer.Layout;
 
 namespace Drover.Trainer.Contract;
 
@@ -79,6 +80,9 @@ internal sealed record TrainSpec
 
     public int HeadChunkTokens { get; init; }
 
+    /// <summary>How the run is spread over the ranks.</summary>
+    public ParallelSpec Parallel { get; init; } = new();
+
     public required double LearningRate { get; init; }
 
     public required double Beta1 { get; init; }
@@ -107,6 +111,6 @@ internal sealed record EvaluateSpec(string Model);
 
 internal sealed record GenerateSpec(string Model, string Prompt, int MaxNewTokens);
 
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true)]
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, UseStringEnumConverter = true, WriteIndented = true)]
 [JsonSerializable(typeof(WorkerSpec))]
 internal sealed partial class WorkerSpecJson : JsonSerializerContext;

@@ -1,7 +1,6 @@
 using Drover.Formats.HuggingFace;
-using Drover.Trainer.Model;
 
-namespace Drover.Trainer.Parallelism;
+namespace Drover.Trainer.Layout;
 
 /// <summary>
 /// How each weight is cut among the ranks of tensor parallelism (Shoeybi et al., 2019): projections into a half block by rows,

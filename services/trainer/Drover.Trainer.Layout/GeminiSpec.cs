@@ -1,4 +1,4 @@
-namespace Drover.Trainer.Parallelism;
+namespace Drover.Trainer.Layout;
 
 /// <summary>Who decides where chunks live.</summary>
 public enum GeminiPolicy

@@ -1,4 +1,4 @@
-namespace Drover.Trainer.Parallelism;
+namespace Drover.Trainer.Layout;
 
 /// <summary>One pass of one micro-batch through one part of this rank.</summary>
 /// <param name="IsForward">Else backward.</param>

@@ -1,7 +1,6 @@
 using Drover.Formats.HuggingFace;
-using Drover.Trainer.Model;
 
-namespace Drover.Trainer.Parallelism;
+namespace Drover.Trainer.Layout;
 
 /// <summary>Which blocks sit on which rank of a pipeline. Stages follow each other over the ranks, then over again (interleaved).</summary>
 public static class StageTable

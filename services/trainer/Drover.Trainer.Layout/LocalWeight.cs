@@ -1,4 +1,4 @@
-namespace Drover.Trainer.Model;
+namespace Drover.Trainer.Layout;
 
 /// <summary>The part of a weight that a rank holds: a box of the logical tensor.</summary>
 /// <param name="Name">Hugging Face name.</param>
@@ -27,5 +27,5 @@ public sealed record LocalWeight(string Name, long[] GlobalShape, long[] Offset,
         return new LocalWeight(name, shape, offset, part);
     }
 
-    internal static long CountOf(long[] shape) => shape.Aggregate(1L, (n, d) => checked(n * d));
+    private static long CountOf(long[] shape) => shape.Aggregate(1L, (n, d) => checked(n * d));
 }

@@ -1,6 +1,7 @@
+using System.Text.Json.Serialization;
 using Drover.Formats.HuggingFace;
 
-namespace Drover.Trainer.Parallelism;
+namespace Drover.Trainer.Layout;
 
 /// <summary>Where gradients, optimizer state and weights of a data-parallel group live.</summary>
 public enum StatePlacement
@@ -81,6 +82,7 @@ public sealed record ParallelSpec
     public GeminiSpec Gemini { get; init; } = new();
 
     /// <summary>Ranks of one replica of the model: the product of all axes but data.</summary>
+    [JsonIgnore]
     public int RanksPerReplica => TensorParallel * PipelineParallel * SequenceParallel;
 
     /// <summary>Replicas that have rows of their own.</summary>

@@ -1,0 +1,175 @@
+using Drover.Formats.HuggingFace;
+
+namespace Drover.Trainer.Layout;
+
+/// <summary>
+/// Bytes that a rank takes, by class, at the peak of a step. A test holds them against what ranks count while they train.
+/// <para>
+/// State, for a block of W values on the rank (its part of the cut), with c bytes a compute value, over D = data x sequence ranks, of
+/// which each owns a shard of S = ceil(W / D) values:
+/// </para>
+/// <code>
+///              weights      gradients   optimizer (fp32 master, two moments)
+///  replicated  c W          4 W         8 W with fp32 compute, whose weights are their own master; else 12 W
+///  zero1       c S D        4 S D       12 S
+///  zero2       c S D        4 S         12 S
+///  zero3       c S          4 S         12 S
+/// </code>
+/// <para>
+/// (Rajbhandari et al., 2020, with gradients in fp32; S D is W, padded to divide.) Offloaded shards are the same bytes in host memory.
+/// Gemini is zero3 in chunks; its fractions, or what the budget leaves, say how much of it is in host memory.
+/// </para>
+/// </summary>
+internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IReadOnlyList<PartSpan> spans, IReadOnlyList<IReadOnlyList<Block>> parts)
+{
+    private const int Fp32 = 4;
+
+    private static readonly StatePlacement[] GradientShards = [StatePlacement.Zero2, StatePlacement.Zero3, StatePlacement.Gemini];
+    private static readonly StatePlacement[] WeightShards = [StatePlacement.Zero3, StatePlacement.Gemini];
+
+    private ParallelSpec Parallel => spec.Parallel;
+
+    private bool ShardsGradients => GradientShards.Contains(Parallel.Placement);
+
+    private bool ShardsWeights => WeightShards.Contains(Parallel.Placement);
+
+    private IEnumerable<Block> Blocks => parts.SelectMany(p => p);
+
+    /// <summary>All classes.</summary>
+    public IReadOnlyList<MemoryBytes> All()
+    {
+        bool replicated = Parallel.Placement == StatePlacement.Replicated;
+        long weights = Blocks.Sum(b => spec.ValueBytes * (replicated ? b.Count : ShardsWeights ? Shard(b) : Padded(b)));
+        long gradients = Blocks.Sum(b => Fp32 * (replicated ? b.Count : ShardsGradients ? Shard(b) : Padded(b)));
+        long optimizer = Blocks.Sum(b => replicated ? b.Count * (spec.ValueBytes == Fp32 ? 2 : 3) * Fp32 : 3 * Fp32 * Shard(b));
+        long activations = Activations(), buffers = GatheredAndUnreduced();
+        (long hostWeights, long hostOptimizer) = InHost(weights, optimizer, gradients + activations + buffers);
+        // The update of an offloaded block has its gradient beside it.
+        long staged = Parallel.OffloadOptimizer ? Fp32 * Blocks.Max(Shard) : 0;
+        MemoryBytes[] all =
+        [
+            new(MemoryClass.Weights, MemoryPlace.Device, weights - hostWeights), new(MemoryClass.Weights, MemoryPlace.Host, hostWeights),
+            new(MemoryClass.Gradients, MemoryPlace.Device, gradients),
+            new(MemoryClass.Optimizer, MemoryPlace.Device, optimizer - hostOptimizer), new(MemoryClass.Optimizer, MemoryPlace.Host, hostOptimizer),
+            new(MemoryClass.Activations, MemoryPlace.Device, activations),
+            new(MemoryClass.Buffers, MemoryPlace.Device, buffers), new(MemoryClass.Buffers, MemoryPlace.Host, staged),
+        ];
+        return [.. all.Where(m => m.Bytes > 0)];
+    }
+
+    /// <summary>
+    /// A slice of n tokens against this rank's V rows of the head: logits in the compute type and in fp32, then probabilities in fp32 and
+    /// their gradient in the compute type, of which the compute type's copies and two fp32 ones are there at once.
+    /// </summary>
+    public long Logits()
+    {
+        long tokens = spec.HeadChunkTokens == 0 ? EnteredTokens() : Math.Min(spec.HeadChunkTokens, EnteredTokens());
+        long rows = CutTable.RangeOf(spec.Config.VocabSize, place.Tensor, Parallel.TensorParallel).Count;
+        return tokens * rows * (spec.ValueBytes == Fp32 ? 2 * Fp32 : (2 * Fp32) + spec.ValueBytes);
+    }
+
+    private long Shard(Block block) => (block.Count + spec.DataRanks - 1) / spec.DataRanks;
+
+    private long Padded(Block block) => Shard(block) * spec.DataRanks;
+
+    private (long Weights, long Optimizer) InHost(long weights, long optimizer, long rest)
+    {
+        if (Parallel.Placement != StatePlacement.Gemini)
+            return (Parallel.OffloadWeights ? weights : 0, Parallel.OffloadOptimizer ? optimizer : 0);
+        GeminiSpec gemini = Parallel.Gemini;
+        if (gemini.Policy == GeminiPolicy.Static)
+            return ((long)(weights * gemini.OffloadWeightsFraction), (long)(optimizer * gemini.OffloadOptimizerFraction));
+        // Auto: what does not fit goes, the optimizer's first, since it is used once a step.
+        long over = Math.Max(0, weights + optimizer + rest - gemini.DeviceBudgetBytes), moved = Math.Min(over, optimizer);
+        return (Math.Min(over - moved, weights), moved);
+    }
+
+    // Tokens of the residual stream on this rank: a share of the micro-batch where ranks share the tokens.
+    private long ResidualTokens()
+    {
+        int shares = Parallel.SequenceMode == SequenceMode.SplitGather ? Parallel.TensorParallel : Parallel.SequenceParallel;
+        return (spec.MicroBatchTokens + shares - 1) / shares;
+    }
+
+    // Tokens inside the half blocks: split-gather has them all there.
+    private long EnteredTokens() => Parallel.SequenceMode == SequenceMode.SplitGather ? ResidualTokens() * Parallel.TensorParallel : ResidualTokens();
+
+    /// <summary>
+    /// What a layer keeps, t tokens outside the half blocks and n inside, over T ranks of the cut, hidden width h, head size s:
+    /// <code>
+    ///  attention     1 / rms of each token                 4 t
+    ///                input of q, k, v (the normed x)       c n h
+    ///                q, attention's result in both orders  3 c n s (query heads / T)
+    ///                k, v                                  2 c n s (key heads / T)
+    ///  between       x + attention                         c t h
+    ///  feed-forward  1 / rms                               4 t
+    ///                input of gate and up                  c n h
+    ///                gate and up                           2 c n (inner / T)
+    /// </code>
+    /// </summary>
+    private long KeptOfLayer()
+    {
+        LlamaConfig config = spec.Config;
+        long t = ResidualTokens(), n = EnteredTokens(), c = spec.ValueBytes, cut = Parallel.TensorParallel;
+        long heads = ((3L * config.NumAttentionHeads) + (2L * config.KeyValueHeads)) / cut * config.HeadSize;
+        return (2 * Fp32 * t) + (c * t * config.HiddenSize) + (c * n * ((2L * config.HiddenSize) + heads + (2L * config.IntermediateSize / cut)));
+    }
+
+    /// <summary>
+    /// Each layer keeps its input, c t h, and what <see cref="KeptOfLayer"/> says, for every micro-batch that went through it forward and
+    /// not yet backward: how many of those there are at most, the schedule says. With recompute it is the inputs of all, and the rest of
+    /// the one layer that is run again.
+    /// </summary>
+    private long Activations()
+    {
+        long input = spec.ValueBytes * ResidualTokens() * spec.Config.HiddenSize, kept = KeptOfLayer();
+        long layer = spec.Recompute ? input : input + kept, now = 0, most = 0;
+        foreach (PipelineAction action in PipelineSchedule.Of(Parallel, place.Pipeline, spec.MicroBatches))
+        {
+            now += (action.IsForward ? 1 : -1) * spans[action.Part].LayerCount * layer;
+            most = Math.Max(most, now);
+        }
+
+        return most + (spec.Recompute && spans.Any(s => s.LayerCount > 0) ? kept : 0);
+    }
+
+    /// <summary>
+    /// Beside the shards, while blocks run: with zero2 and above the whole gradient of a block, 4 S D, from its backward to the end of its
+    /// reduction, which overlaps the backward of the block after; with zero3 the gathered weights, c S D, of the running block and of the
+    /// next. The order is that of the backward passes, head first; a micro-batch follows on the embedding of the one before.
+    /// A tied embedding on the head's rank has its gradient from the head to the end.
+    /// </summary>
+    private long GatheredAndUnreduced()
+    {
+        if (!ShardsGradients)
+            return 0;
+        long Unreduced(Block? b) => b is null ? 0 : Fp32 * Padded(b);
+        long Gathered(Block? b) => b is not null && ShardsWeights ? spec.ValueBytes * Padded(b) : 0;
+        long most = 0;
+        foreach (IReadOnlyList<Block> part in parts)
+        {
+            bool tiedHere = spec.Config.TieWordEmbeddings && part[0].Kind == BlockKind.Embedding && part[^1].Kind == BlockKind.Head;
+            Block? embedding = part[0].Kind == BlockKind.Embedding ? part[0] : null;
+            Block[] head = [.. part.Where(b => b.Kind is BlockKind.Head or BlockKind.TiedHead)], layers = [.. part.Where(b => b.Kind == BlockKind.Layer).Reverse()];
+            // Whose reduction goes on when this part's backward begins: the last block of the micro-batch before.
+            Block? before = spec.MicroBatches * parts.Count > 1 ? parts.Select(p => p[0]).MaxBy(b => b.Count) : null;
+            long held = tiedHere ? Unreduced(embedding) : 0;
+            if (head.Length > 0)
+            {
+                most = Math.Max(most, head.Sum(b => Unreduced(b) + Gathered(b)) + (tiedHere ? held + Gathered(embedding) : Unreduced(before)));
+                before = head[^1].Count > head[0].Count ? head[^1] : head[0];
+            }
+
+            for (int i = 0; i < layers.Length; i++)
+            {
+                most = Math.Max(most, held + Unreduced(before) + Unreduced(layers[i]) + Gathered(layers[i]) + Gathered(layers.ElementAtOrDefault(i + 1)));
+                before = layers[i];
+            }
+
+            if (embedding is not null)
+                most = Math.Max(most, Unreduced(before) + Unreduced(embedding));
+        }
+
+        return most;
+    }
+}

@@ -1,0 +1,101 @@
+using Drover.Formats.Datasets;
+using Drover.Formats.HuggingFace;
+using Drover.Trainer.Collectives;
+using Drover.Trainer.Model;
+
+namespace Drover.Trainer.Engine.Tests;
+
+/// <summary>The plan of a run against what its ranks count: within a tenth, for every class of memory on every rank.</summary>
+public class MemoryFormulaTests
+{
+    private const int RowTokens = 32;
+
+    private static readonly Dictionary<string, ParallelSpec> Layouts = new(StringComparer.Ordinal)
+    {
+        ["ddp"] = new(),
+        ["zero1"] = new() { Placement = StatePlacement.Zero1 },
+        ["zero2"] = new() { Placement = StatePlacement.Zero2 },
+        ["zero2 offload"] = new() { Placement = StatePlacement.Zero2, OffloadOptimizer = true },
+        ["zero3"] = new() { Placement = StatePlacement.Zero3 },
+        ["zero3 offload"] = new() { Placement = StatePlacement.Zero3, OffloadOptimizer = true, OffloadWeights = true },
+        ["tp 2"] = new() { TensorParallel = 2 },
+        ["tp 2 zero3"] = new() { TensorParallel = 2, Placement = StatePlacement.Zero3 },
+        ["split_gather"] = new() { TensorParallel = 2, SequenceMode = SequenceMode.SplitGather },
+        ["pp 2"] = new() { PipelineParallel = 2 },
+        ["pp 2 gpipe"] = new() { PipelineParallel = 2, PipelineOrder = PipelineOrder.GPipe },
+        ["pp 2 interleaved"] = new() { PipelineParallel = 2, PartsPerRank = 2 },
+        ["pp 2 zero2"] = new() { PipelineParallel = 2, Placement = StatePlacement.Zero2 },
+        ["pp 2 zero3"] = new() { PipelineParallel = 2, Placement = StatePlacement.Zero3 },
+        ["ring 2 zero3"] = new() { SequenceParallel = 2, SequenceMode = SequenceMode.Ring, Placement = StatePlacement.Zero3 },
+        ["all_to_all 2"] = new() { SequenceParallel = 2, SequenceMode = SequenceMode.AllToAll },
+    };
+
+    public static TheoryData<string, int, Precision, bool, bool> Matrix()
+    {
+        var matrix = new TheoryData<string, int, Precision, bool, bool>();
+        foreach (string layout in Layouts.Keys)
+        {
+            foreach (int ranks in new[] { 2, 4 })
+            {
+                matrix.Add(layout, ranks, Precision.Fp32, false, false);
+                matrix.Add(layout, ranks, Precision.Bf16, true, true);
+            }
+        }
+
+        return matrix;
+    }
+
+    [Theory]
+    [MemberData(nameof(Matrix))]
+    public void Planned_bytes_are_within_a_tenth_of_what_ranks_count(string layout, int ranks, Precision precision, bool recompute, bool tied)
+    {
+        LlamaConfig config = SmallRun.Config with { NumHiddenLayers = 5, TieWordEmbeddings = tied };
+        EngineSpec spec = SmallRun.Spec with { Parallel = Layouts[layout], Precision = precision, MicroBatchRows = 1, Recompute = recompute };
+        var measured = new Dictionary<(MemoryClass, MemoryPlace), long>[ranks];
+        ThreadRanks.Run(ranks, collectives =>
+        {
+            using TrainingEngine engine = SmallRun.Engine(spec, config, collectives, new FullRows(40, config.VocabSize));
+            engine.Step();
+            engine.Step();
+            measured[collectives.Rank] = engine.Memory.Lines.ToDictionary(l => (l.Class, l.Place), l => l.PeakBytes);
+        });
+
+        var plan = new LayoutSpec(config, spec.Parallel, ranks, precision == Precision.Bf16 ? 2 : 4, RowTokens, spec.GlobalBatchRows / spec.Parallel.DataParallel(ranks), recompute, 0);
+        foreach (RankLayout rank in RankLayout.AllOf(plan))
+        {
+            Dictionary<(MemoryClass, MemoryPlace), long> planned = rank.Memory.ToDictionary(m => (m.Class, m.Place), m => m.Bytes), counted = measured[rank.Rank];
+            foreach ((MemoryClass, MemoryPlace) what in planned.Keys.Union(counted.Keys))
+            {
+                long expected = planned.GetValueOrDefault(what), actual = counted.GetValueOrDefault(what);
+                Assert.True(Math.Abs(expected - actual) <= 0.1 * actual, $"rank {rank.Rank}, {what}: planned {expected}, counted {actual}");
+            }
+        }
+    }
+
+    [Fact]
+    public void Every_weight_lies_on_as_many_ranks_as_hold_it_whole()
+    {
+        var spec = new ParallelSpec { TensorParallel = 2, PipelineParallel = 2 };
+        var plan = new LayoutSpec(SmallRun.Config, spec, 8, 4, RowTokens, 4, false, 0);
+        long whole = LlamaTensors.All(SmallRun.Config).Sum(w => w.Shape.Aggregate(1L, (n, d) => n * d));
+        long norms = LlamaTensors.All(SmallRun.Config).Where(w => w.Shape.Length == 1).Sum(w => w.Shape[0]);
+        // Two replicas of everything, and in each what is not cut once more.
+        Assert.Equal(2 * (whole + norms), RankLayout.AllOf(plan).Sum(r => r.WeightCount));
+        Assert.Equal(["embedding", "layers 0-1"], RankLayout.Of(plan, 0).BlockNames);
+        Assert.Equal(["layer 2", "head"], RankLayout.Of(plan, 7).BlockNames);
+    }
+
+    private sealed class FullRows(int count, int vocabulary) : IRowSource
+    {
+        public long RowCount => count;
+
+        public int MaxLength => RowTokens;
+
+        public PackedRow Read(long rowId)
+        {
+            var random = new Random((int)rowId);
+            int[] ids = [.. Enumerable.Range(0, RowTokens).Select(_ => random.Next(vocabulary))];
+            return new PackedRow(ids, ids, [RowTokens / 2, RowTokens / 2]);
+        }
+    }
+}
