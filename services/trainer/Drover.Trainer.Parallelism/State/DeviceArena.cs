@@ -83,16 +83,27 @@ internal sealed class DeviceArena
     /// <param name="overwrites">Its values will be replaced: they need not come along.</param>
     public void Use(GeminiPiece piece, bool overwrites = false)
     {
-        if (_isInStep)
-            _record.Use(piece.Number, OtherBytes);
-        if (_isInStep && !piece.IsOnDevice && MayStay(piece))
+        Record(piece);
+        if (!piece.IsOnDevice && MayMove(piece))
             Place(piece, MemoryPlace.Device, overwrites);
         else if (!piece.IsHere)
-            Place(piece, piece.Home);
+            Place(piece, piece.Home, overwrites: true);
     }
 
-    /// <summary>Brings a piece to a place.</summary>
-    public void Place(GeminiPiece piece, MemoryPlace place, bool overwrites = false)
+    /// <summary>A piece is about to be used in a place that is given: it goes there.</summary>
+    public void UseIn(MemoryPlace place, GeminiPiece piece)
+    {
+        Record(piece);
+        Place(piece, place, overwrites: false);
+    }
+
+    private void Record(GeminiPiece piece)
+    {
+        if (_isInStep)
+            _record.Use(piece.Number, OtherBytes);
+    }
+
+    private void Place(GeminiPiece piece, MemoryPlace place, bool overwrites)
     {
         if (piece.IsHere && piece.Place == place)
             return;
@@ -131,16 +142,17 @@ internal sealed class DeviceArena
             if (!IsAuto || _record.Farthest(_pieces.Where(p => p.IsOnDevice && !p.IsPinned)) is not { } victim)
                 return false;
             _evictions++;
-            Place(victim, MemoryPlace.Host);
+            Place(victim, MemoryPlace.Host, overwrites: false);
         }
 
         return true;
     }
 
-    // Room for it until its next use, by the record; for optimizer state, also when all weights and gradients are on the device.
-    private bool MayStay(GeminiPiece piece)
+    // To the device where by the record it may stay until its next use; optimizer state where it may stay even when all weights and
+    // gradients are there. Part of a gradient that lies in host memory stays: the way there and back costs more than adding to it.
+    private bool MayMove(GeminiPiece piece)
     {
-        if (!IsAuto || !_record.IsComplete)
+        if (!IsAuto || !_isInStep || !_record.IsComplete || (piece.Kind == MemoryClass.Gradients && piece.IsHere))
             return false;
         long beside = piece.Kind == MemoryClass.Optimizer
             ? _bytes[(int)MemoryClass.Weights] + _bytes[(int)MemoryClass.Gradients] + OnDevice(MemoryClass.Optimizer) + _record.PeakOfOthers

@@ -146,12 +146,11 @@ internal sealed class GeminiState : BlockState
         {
             using var scope = NewDisposeScope();
             GeminiPiece gradient = chunk.Gradient, optimizer = chunk.Optimizer;
-            _arena.Use(gradient);
             _arena.Use(optimizer);
-            gradient.IsPinned = optimizer.IsPinned = true;
-            _arena.Place(gradient, optimizer.Place);
+            optimizer.IsPinned = true;
+            _arena.UseIn(optimizer.Place, gradient);
             UpdateStretch(spec, learningRate, step, gradientScale, (_data.Rank * _shard) + chunk.First, chunk.State, gradient.Values);
-            gradient.IsPinned = optimizer.IsPinned = false;
+            optimizer.IsPinned = false;
             gradient.Dispose();
             Publish(chunk);
         }
