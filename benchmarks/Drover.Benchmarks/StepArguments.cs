@@ -2,7 +2,7 @@ using System.Globalization;
 using Drover.Formats.HuggingFace;
 using Drover.Trainer.Engine;
 using Drover.Trainer.Model;
-using Drover.Trainer.Parallelism;
+using Drover.Trainer.Layout;
 
 namespace Drover.Benchmarks;
 

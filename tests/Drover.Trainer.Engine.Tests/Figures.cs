@@ -1,5 +1,4 @@
 using Drover.Trainer.Collectives;
-using Drover.Trainer.Parallelism;
 namespace Drover.Trainer.Engine.Tests;
 public class Figures
 {
