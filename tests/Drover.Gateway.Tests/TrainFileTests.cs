@@ -67,6 +67,43 @@ public sealed class TrainFileTests : IDisposable
         Assert.Equal(0, bash.ExitCode);
     }
 
+    [Fact]
+    public async Task A_plan_is_shown_as_tables_and_as_JSON_from_a_config_beside_the_file()
+    {
+        await using GatewayFixture gateway = await GatewayFixture.StartAsync();
+        await File.WriteAllTextAsync(_folder["config.json"], "{}", Cancellation);
+        await File.WriteAllTextAsync(_folder["run.yaml"], "name: mine\nbase_model: .\nparallelism: { preset: zero2_cpu }\n", Cancellation);
+        string[] command = ["train", "plan", _folder["run.yaml"], "--row-tokens", "2048", "--gateway", gateway.Address];
+        (int code, string output, string error) = await RunAsync(command);
+        Assert.Equal((ExitCodes.Ok, ""), (code, error));
+        foreach (string part in new[] { "zero2_cpu", "embedding, layers 0-7", "12 MB (h)", "64 x 32", "rows", "32 x 32", "2,048 tokens" })
+            Assert.Contains(part, output, StringComparison.Ordinal);
+        (_, output, _) = await RunAsync([.. command, "--json"]);
+        TrainingPlan plan = Google.Protobuf.JsonParser.Default.Parse<TrainingPlan>(output);
+        Assert.Equal((2048, 12_000_000), (plan.MicroBatchTokens, plan.RankPlans[0].HostBytes));
+    }
+
+    [Fact]
+    public async Task Options_say_how_a_run_is_spread_and_what_is_not_given_is_not_set()
+    {
+        await using GatewayFixture gateway = await GatewayFixture.StartAsync();
+        string[] start = ["train", "start", "mine", "--checkpoint", "runs/a/checkpoints/step-00000001", "--dataset", "datasets/d", "--tokenizer", "store:tokenizers/t", "--dry-run", "--json", "--gateway", gateway.Address];
+        (_, string output, string error) = await RunAsync([.. start, "--preset", "zero2_cpu", "--tensor-parallel", "2", "--pipeline-order", "1f1b", "--sequence-mode", "split_gather", "--offload-optimizer", "false", "--gemini-budget-bytes", "5"]);
+        Assert.Equal("", error);
+        var expected = new ParallelismSpec
+        {
+            Preset = "zero2_cpu",
+            TensorParallel = 2,
+            PipelineOrder = PipelineOrder._1F1B,
+            SequenceMode = SequenceMode.SplitGather,
+            OffloadOptimizer = false,
+            Gemini = new GeminiSpec { DeviceBudgetBytes = 5 },
+        };
+        Assert.Equal(expected, Google.Protobuf.JsonParser.Default.Parse<TrainingPlan>(output).Parallelism);
+        (_, output, _) = await RunAsync(start);
+        Assert.Null(Google.Protobuf.JsonParser.Default.Parse<TrainingPlan>(output).Parallelism);
+    }
+
     [Theory]
     [InlineData("ranks: 4\nthreads_per_rank: 1", "3", "--nodes is 3, which does not divide the 4 ranks")]
     [InlineData("ranks: 4", "2", "threads_per_rank is 0")]
