@@ -2,10 +2,10 @@ using Drover.Formats.Datasets;
 
 namespace Drover.Benchmarks;
 
-/// <summary>Full rows of one document of random ids; every token but the first has a label.</summary>
-internal sealed class RandomRows(int vocabulary, int length) : IRowSource
+/// <summary>Full rows of random ids, of one document or of documents of every length; every token but each first has a label.</summary>
+internal sealed class RandomRows(int vocabulary, int length, bool mixed) : IRowSource
 {
-    public long RowCount => 64;
+    public long RowCount => 4096;
 
     public int MaxLength => length;
 
@@ -13,6 +13,9 @@ internal sealed class RandomRows(int vocabulary, int length) : IRowSource
     {
         var random = new Random((int)rowId);
         int[] ids = [.. Enumerable.Range(0, length).Select(_ => random.Next(vocabulary))];
-        return new PackedRow(ids, [PackedRow.Ignored, .. ids[1..]], [length]);
+        var lengths = new List<int>();
+        for (int room = length; room > 0; room -= lengths[^1])
+            lengths.Add(mixed ? Math.Min(room, random.Next(5, Math.Max(6, length / 2))) : room);
+        return new PackedRow(ids, [PackedRow.Ignored, .. ids[1..]], [.. lengths]);
     }
 }

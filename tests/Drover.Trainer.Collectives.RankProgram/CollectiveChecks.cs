@@ -9,7 +9,7 @@ public static unsafe class CollectiveChecks
     private const int Count = 100_003;
 
     public static IReadOnlyList<string> Names { get; } =
-        ["all-reduce", "started-sums-waited-in-reverse", "double-sum", "double-max", "broadcast", "all-gather", "gather-bytes", "reduce-scatter", "barrier"];
+        ["all-reduce", "started-sums-waited-in-reverse", "double-sum", "double-max", "float-max", "broadcast", "all-gather", "gather-bytes", "reduce-scatter", "barrier"];
 
     public static IReadOnlyList<string> Run(string name, ICollectives collectives)
     {
@@ -34,6 +34,11 @@ public static unsafe class CollectiveChecks
                 double[] largest = [collectives.Rank, -collectives.Rank];
                 collectives.AllReduceMax(largest);
                 Same(problems, largest, [n - 1, 0]);
+                break;
+            case "float-max":
+                float[] maxima = [collectives.Rank, -collectives.Rank];
+                collectives.AllReduceMax(maxima);
+                Same(problems, maxima, i => i == 0 ? n - 1 : 0);
                 break;
             case "broadcast":
                 float[] copy = Values(collectives.Rank, Count);

@@ -34,6 +34,14 @@ public class StrategyEquivalenceTests
         ["all_to_all"] = (2, new ParallelSpec { SequenceParallel = 2, SequenceMode = SequenceMode.AllToAll }),
         ["all_to_all 4, heads repeated"] = (4, new ParallelSpec { SequenceParallel = 4, SequenceMode = SequenceMode.AllToAll }),
         ["ring 2 x tp 2"] = (4, new ParallelSpec { SequenceParallel = 2, SequenceMode = SequenceMode.Ring, TensorParallel = 2 }),
+        ["gemini static on the device"] = (2, Gemini(new GeminiSpec { OffloadOptimizerFraction = 0 })),
+        ["gemini static half"] = (2, Gemini(new GeminiSpec { OffloadWeightsFraction = 0.5, OffloadOptimizerFraction = 0.5 })),
+        ["gemini static in host memory, 1 rank"] = (1, Gemini(new GeminiSpec { OffloadWeightsFraction = 1 })),
+        ["gemini auto, 1 rank"] = (1, GeminiAuto(500_000)),
+        ["gemini auto"] = (2, GeminiAuto(400_000)),
+        ["gemini auto x tp 2"] = (2, GeminiAuto(400_000) with { TensorParallel = 2 }),
+        ["gemini auto x pp 2"] = (2, GeminiAuto(400_000) with { PipelineParallel = 2 }),
+        ["gemini auto x split_gather x dp 2"] = (4, GeminiAuto(300_000) with { TensorParallel = 2, SequenceMode = SequenceMode.SplitGather }),
         ["tp 2 x pp 2 x dp 2 zero1"] = (8, new ParallelSpec { TensorParallel = 2, PipelineParallel = 2, Placement = StatePlacement.Zero1 }),
     };
 
@@ -73,6 +81,11 @@ public class StrategyEquivalenceTests
         foreach ((string name, float[] values) in expected.Weights)
             Assert.True(values.Zip(weights[name], (a, b) => Math.Abs(a - b)).Max() <= 1e-4f, $"{name} is {values.Zip(weights[name], (a, b) => Math.Abs(a - b)).Max()} apart");
     }
+
+    // Chunks that divide neither blocks nor weights.
+    private static ParallelSpec Gemini(GeminiSpec spec) => new() { Placement = StatePlacement.Gemini, Gemini = spec with { ChunkValues = 1500 } };
+
+    private static ParallelSpec GeminiAuto(long budget) => Gemini(new GeminiSpec { Policy = GeminiPolicy.Auto, DeviceBudgetBytes = budget });
 
     private static Trained Train(ICollectives collectives, ParallelSpec parallel, bool tied, bool recompute, Dictionary<string, float[]> weights)
     {

@@ -1,4 +1,3 @@
-using System.Globalization;
 using Drover.Errors;
 
 namespace Drover.Trainer.Collectives;
@@ -35,6 +34,8 @@ internal sealed class RankWatch : IDisposable
     private readonly ManualResetEventSlim _stop = new();
     private readonly Thread _thread;
     private int _declared;
+    private long _lastLook = Environment.TickCount64;
+    private long _awayUntil;
 
     private RankWatch(int rank, IReadOnlyList<WatchPeer> peers, OperationJournal journal, RankWatchOptions options, Action<DroverException> onLost)
     {
@@ -76,20 +77,25 @@ internal sealed class RankWatch : IDisposable
 
     private void Watch()
     {
-        long last = Environment.TickCount64;
         while (!_stop.Wait(_options.Interval))
         {
             long now = Environment.TickCount64;
+            long pause = now - Interlocked.Exchange(ref _lastLook, now);
             // Who was away itself (stopped, a machine asleep) has heard of nobody and can blame nobody.
-            if (now - last > (_options.Interval + (_options.SilenceLimit / 4)).TotalMilliseconds)
+            if (pause > (_options.Interval + (_options.SilenceLimit / 4)).TotalMilliseconds)
                 Array.ForEach([.. _peers], p => p.LastHeard = now);
-            last = now;
+            if (pause > _options.SilenceLimit.TotalMilliseconds)
+                Volatile.Write(ref _awayUntil, now + (long)_options.SilenceLimit.TotalMilliseconds);
             RankBeat mine = _journal.Describe(_me);
             foreach (WatchPeer peer in _peers.Where(p => !p.HasLeft))
             {
                 peer.Send(new WatchLine { Beat = mine });
-                if (now - peer.LastHeard > _options.SilenceLimit.TotalMilliseconds)
-                    DeclareLost(peer, $"has not answered for {_options.SilenceLimit.TotalSeconds:0.#} s", "It is stopped, or its machine is cut off or overloaded.");
+                if (now - peer.LastHeard <= _options.SilenceLimit.TotalMilliseconds)
+                    continue;
+                // The others find that rank 0 is silent themselves, at their next looks. Let them, before this rank's end ends them.
+                if (peer.Rank == 0)
+                    _stop.Wait(2 * _options.Interval);
+                DeclareLost(peer, $"has not answered for {_options.SilenceLimit.TotalSeconds:0.#} s", "It is stopped, or its machine is cut off or overloaded.");
             }
 
             if (_me.Rank == 0)
@@ -99,19 +105,18 @@ internal sealed class RankWatch : IDisposable
 
     private void FindStuck(RankBeat[] ranks)
     {
-        RankBeat? stuck = ranks.FirstOrDefault(b => b.Wait?.Seconds > _options.OperationTimeOut.TotalSeconds);
-        if (stuck?.Wait is not { } wait)
-            return;
-        string seconds = wait.Seconds.ToString("0.#", CultureInfo.InvariantCulture);
-        RankBeat[] missing = [.. ranks.Where(b => b.Rank != stuck.Rank && wait.For.Contains(b.Rank) && (wait.Number < 0 || b.Started.GetValueOrDefault(wait.Group) < wait.Number))];
-        string others = ThreadWorld.Names([.. ranks.Where(b => b.Wait is { } w && w.Group == wait.Group && w.Number == wait.Number && (wait.Number >= 0 || b.Rank == stuck.Rank)).Select(b => b.Rank)]);
-        Declare(missing.Length == 0
-            ? $"{Capital(others)} waited {seconds} s in {stuck.Last}, which every rank has started. The network between them may be cut."
-            : $"{string.Join("; ", missing.Select(b => $"{b.Name} {(wait.Number < 0 ? "is at the other end of" : "has not started")} {stuck.Last}: {b.LastInWords}"))}. {Capital(others)} waited {seconds} s for it.");
+        if (ranks.FirstOrDefault(b => b.Wait?.Seconds > _options.OperationTimeOut.TotalSeconds) is { } stuck)
+            Declare(StuckRanks.Explain(ranks, stuck));
     }
 
-    private void DeclareLost(WatchPeer peer, string how, string why) =>
-        Declare($"{peer.Beat?.Name ?? $"Rank {peer.Rank}"} {how}; {peer.Beat?.LastInWords ?? "it had not told what it does"}. {why}");
+    private void DeclareLost(WatchPeer peer, string how, string why)
+    {
+        long now = Environment.TickCount64;
+        bool wasAway = now < Volatile.Read(ref _awayUntil) || now - Volatile.Read(ref _lastLook) > _options.SilenceLimit.TotalMilliseconds;
+        Declare(wasAway
+            ? $"{_me.Name} was itself stopped for more than {_options.SilenceLimit.TotalSeconds:0.#} s, and the others ended without it."
+            : $"{peer.Beat?.Name ?? $"Rank {peer.Rank}"} {how}; {peer.Beat?.LastInWords ?? "it had not told what it does"}. {why}");
+    }
 
     /// <summary>Ends the run on this rank and, from rank 0, on all others. The first finding counts: the rest follows from it.</summary>
     private void Declare(string message)
@@ -126,6 +131,4 @@ internal sealed class RankWatch : IDisposable
 
         _onLost(new DroverException(FailureCode.Unavailable, "RANK_LOST", message));
     }
-
-    private static string Capital(string text) => char.ToUpperInvariant(text[0]) + text[1..];
 }

@@ -6,6 +6,8 @@ namespace Drover.Trainer.Engine;
 /// <summary>A micro-batch on its way through this rank: its tokens, and what its passes through each part keep.</summary>
 internal sealed class Passage : IDisposable
 {
+    private const int LargeBatch = 1024;
+    private const int Alignment = 64;
     private readonly TokenBatch _whole;
 
     /// <param name="rows">The rows.</param>
@@ -15,8 +17,10 @@ internal sealed class Passage : IDisposable
     /// <param name="parts">Parts of the model on this rank.</param>
     public Passage(IReadOnlyList<Formats.Datasets.PackedRow> rows, LlamaPart model, ParallelSpec spec, int sequenceRank, int parts)
     {
+        int tokens = rows.Sum(r => r.InputIds.Length);
         int shares = spec.SequenceMode == SequenceMode.SplitGather ? spec.TensorParallel : spec.SequenceParallel;
-        _whole = TokenBatch.From(rows, shares);
+        // The library prepares and caches kernels by shape: rows that are full but for a few tokens are to be one shape.
+        _whole = TokenBatch.From(rows, shares * (tokens >= LargeBatch ? Alignment : 1));
         int mine = _whole.TokenCount / shares;
         Batch = spec.SequenceParallel > 1 ? _whole.Stretch(sequenceRank * mine, mine) : _whole;
         Context = new BatchContext(Batch, model.Rotary, model.Type, _whole.DocumentLengths);

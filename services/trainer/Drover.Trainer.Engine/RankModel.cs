@@ -23,6 +23,7 @@ internal sealed class RankModel : IDisposable
     {
         _grid = grid;
         ParallelSpec parallel = spec.Parallel;
+        Arena = parallel.Placement == StatePlacement.Gemini ? new DeviceArena(parallel.Gemini, ledger) : null;
         bool splitTokens = parallel.SequenceMode == SequenceMode.SplitGather, cut = parallel.TensorParallel > 1;
         Parts = [.. StageTable.PartsOf(config, grid.Pipeline.Rank, parallel).Select(span => new LlamaPart(
             config,
@@ -50,6 +51,9 @@ internal sealed class RankModel : IDisposable
 
     public LlamaPart[] Parts { get; }
 
+    /// <summary>Of Gemini; null for other placements.</summary>
+    public DeviceArena? Arena { get; }
+
     /// <summary>State of each block, in the order of the blocks.</summary>
     public Dictionary<BlockWeights, BlockState> States { get; } = [];
 
@@ -76,8 +80,8 @@ internal sealed class RankModel : IDisposable
         if ((_tiedEmbedding ?? _tiedHead) is not { } tied)
             return;
         using var scope = NewDisposeScope();
-        Tensor gradient = tied.OwnedGradient;
-        _grid.Ends.StartAllReduceSum(TensorMemory.AddressOf(gradient), gradient.numel()).Wait();
+        foreach (Tensor gradient in tied.OwnedGradient)
+            _grid.Ends.StartAllReduceSum(TensorMemory.AddressOf(gradient), gradient.numel()).Wait();
     }
 
     /// <summary>This rank's part of the squared norm of the gradient: every weight counts once over all ranks.</summary>
@@ -94,6 +98,7 @@ internal sealed class RankModel : IDisposable
     private BlockState NewState(BlockWeights block, ParallelSpec spec, ScalarType type, ICollectives? splitTokens, MemoryLedger ledger) => spec.Placement switch
     {
         StatePlacement.Replicated => new ReplicatedState(block, type, _grid.Data, splitTokens, ledger),
+        StatePlacement.Gemini => new GeminiState(block, spec.Gemini.ChunkValues, type, _grid.Data, splitTokens, Arena!),
         _ => new ShardedState(block, spec, type, _grid.Data, splitTokens, ledger),
     };
 

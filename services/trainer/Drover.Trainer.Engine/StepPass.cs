@@ -17,6 +17,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
     private readonly Dictionary<int, Passage> _passages = [];
     private readonly int[] _backwardsLeft = new int[parts.Length];
     private BlockState? _reducing;
+    private long _keptPerToken;
 
     /// <summary>Sum of the losses of the labelled tokens that this rank's head saw in the step, nats.</summary>
     public double LossSum { get; private set; }
@@ -151,7 +152,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         LayerKept? kept = run.Kept[index];
         if (kept is null)
         {
-            (Tensor again, kept) = layer.Forward(input, context, keep: true);
+            (Tensor again, kept) = RunForward(layer, input, context, keep: true);
             again.Dispose();
             CountActivations(null, kept, 1);
         }
@@ -191,9 +192,18 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
     {
         BlockState state = states[layer.Weights];
         state.Acquire();
-        (Tensor output, LayerKept? kept) = layer.Forward(x, context, keep);
+        (Tensor output, LayerKept? kept) = RunForward(layer, x, context, keep);
         state.Release();
         return (output.DetachFromDisposeScope(), kept);
+    }
+
+    // What it will keep is told before, by what layers kept so far.
+    private (Tensor Output, LayerKept? Kept) RunForward(DecoderLayer layer, Tensor x, BatchContext context, bool keep)
+    {
+        ledger.Expect((x.numel() * x.element_size()) + (keep ? _keptPerToken * x.shape[0] : 0));
+        (Tensor output, LayerKept? kept) = layer.Forward(x, context, keep);
+        _keptPerToken = Math.Max(_keptPerToken, ((kept?.Bytes ?? 0) + x.shape[0] - 1) / x.shape[0]);
+        return (output, kept);
     }
 
     private Tensor Using(BlockWeights block, Func<Tensor> work)

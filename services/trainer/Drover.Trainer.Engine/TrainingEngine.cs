@@ -49,6 +49,9 @@ public sealed class TrainingEngine : IDisposable
     /// <summary>What this rank holds, by class.</summary>
     public MemoryLedger Memory { get; } = new();
 
+    /// <summary>What moved between device and host memory, where the placement is Gemini.</summary>
+    public GeminiReport? Gemini => _model.Arena?.Report;
+
     /// <summary>What this rank moved, by axis and operation.</summary>
     public TrafficCounter Traffic => _grid.World.Traffic;
 
@@ -112,6 +115,7 @@ public sealed class TrainingEngine : IDisposable
         if (counts[0] == 0)
             throw new DroverException(FailureCode.FailedPrecondition, "NO_LABELS", $"No row of step {step} has a token that carries loss.");
         using var scope = NewDisposeScope();
+        _model.Arena?.BeginStep();
         foreach (BlockState state in _model.States.Values)
             state.BeginStep();
         _pass.Run(microBatches, 1 / counts[0]);
@@ -142,6 +146,7 @@ public sealed class TrainingEngine : IDisposable
         Tensor stepTensor = tensor((float)step), scale = tensor((float)clip);
         foreach (BlockState state in _model.States.Values)
             state.Update(_spec.Optimizer, rate, stepTensor, scale);
+        _model.Arena?.EndStep();
         return norm;
     }
 

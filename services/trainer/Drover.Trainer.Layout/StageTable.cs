@@ -13,15 +13,28 @@ public static class StageTable
     }
 
     /// <summary>
-    /// A stage of the list embedding, layers, head. Layers are dealt as evenly as they go; where they do not, the stages in
-    /// the middle have one more, since the ends have embedding and head.
+    /// A stage of the list embedding, layers, head. The head costs as much as the layers whose products its product equals, so the
+    /// last stage has fewer layers, at least one; the others share the rest as evenly as they go.
     /// </summary>
     public static PartSpan StageOf(LlamaConfig config, int stage, int stages)
     {
-        (int each, int more) = Math.DivRem(config.NumHiddenLayers, stages);
-        int firstLonger = Math.Max(0, Math.Min(stages - 1 - more, (stages - more + 1) / 2));
-        int Count(int s) => each + (s >= firstLonger && s < firstLonger + more ? 1 : 0);
-        int first = Enumerable.Range(0, stage).Sum(Count);
-        return new PartSpan(stage == 0, first, Count(stage), stage == stages - 1);
+        int layers = config.NumHiddenLayers, last = LayersOfLastStage(config, stages);
+        if (stages == 1)
+            return PartSpan.Whole(config);
+        (int each, int more) = Math.DivRem(layers - last, stages - 1);
+        int first = (stage * each) + Math.Min(stage, more);
+        return stage == stages - 1
+            ? new PartSpan(false, layers - last, last, true)
+            : new PartSpan(stage == 0, first, each + (stage < more ? 1 : 0), false);
+    }
+
+    private static int LayersOfLastStage(LlamaConfig config, int stages)
+    {
+        if (stages == 1)
+            return config.NumHiddenLayers;
+        double layer = LlamaTensors.Layer(config).Where(w => w.Shape.Length == 2).Sum(w => (double)w.Shape[0] * w.Shape[1]);
+        double head = (double)config.VocabSize * config.HiddenSize / layer;
+        double Slowest(int last) => Math.Max(last + head, Math.Ceiling((config.NumHiddenLayers - last) / (stages - 1.0)));
+        return Enumerable.Range(1, config.NumHiddenLayers - stages + 1).MinBy(Slowest);
     }
 }

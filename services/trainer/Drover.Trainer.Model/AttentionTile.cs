@@ -8,6 +8,9 @@ namespace Drover.Trainer.Model;
 /// <param name="IsPlain">All queries are of one document and see all keys but those after them: the mask is the causal one.</param>
 public readonly record struct AttentionTile(int QueryStart, int QueryCount, int KeyStart, int KeyCount, bool IsPlain)
 {
+    private const int Alignment = 64;
+    private const int LongStretch = 1024;
+
     /// <summary>
     /// Cuts queries into tiles. Keys before the document of a tile's first query, and after its last query, take no part: with
     /// causal attention about half of the square is never computed, and nothing quadratic is ever held.
@@ -24,8 +27,12 @@ public readonly record struct AttentionTile(int QueryStart, int QueryCount, int 
         {
             int count = Math.Min(size, end - start), last = start + count - 1;
             int from = Math.Max(documentStarts[start], keys.Start), to = Math.Min(last + 1, keys.Start + keys.Count);
-            if (to > from)
-                tiles.Add(new AttentionTile(start, count, from, to - from, documentStarts[last] <= from && to == last + 1 && to - from >= count));
+            if (to <= from)
+                continue;
+            // The library prepares and caches a kernel for each shape that it meets: short stretches come in few lengths.
+            if (to - from <= LongStretch)
+                (from, to) = (Math.Max(keys.Start, from / Alignment * Alignment), Math.Min(keys.Start + keys.Count, (to + Alignment - 1) / Alignment * Alignment));
+            tiles.Add(new AttentionTile(start, count, from, to - from, documentStarts[last] <= from && documentStarts[start] <= from && to == last + 1 && to - from >= count));
         }
 
         return tiles;

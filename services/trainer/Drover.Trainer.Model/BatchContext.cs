@@ -6,7 +6,7 @@ namespace Drover.Trainer.Model;
 public sealed class BatchContext : IDisposable
 {
     // Measured on 512-token documents, 8 heads of 64, bf16: benchmarks/results.
-    private const int TileSize = 128;
+    private const int TileSize = 256;
     private const float Hidden = -1e30f;
     private readonly Dictionary<AttentionTile, Tensor> _masks = [];
     private readonly int[] _documentStarts;

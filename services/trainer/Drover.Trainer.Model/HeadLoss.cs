@@ -60,10 +60,10 @@ public static class HeadLoss
     // read off the largest probability: libtorch's exp and logsumexp of fp32 are ten times slower than its softmax.
     private static (Tensor Probabilities, Tensor Normalizer) Softmax(Tensor logits, IVocabularyRanks vocabulary)
     {
-        (Tensor largest, Tensor where) = logits.max(1, keepdim: true);
+        Tensor largest = logits.amax([1], keepdim: true);
         Tensor probabilities = logits.softmax(1);
         logits.Dispose();
-        Tensor here = largest - probabilities.gather(1, where).log();
+        Tensor here = largest - probabilities.amax([1], keepdim: true).log();
         if (!vocabulary.IsCut)
             return (probabilities, here);
         Tensor top = here.clone();

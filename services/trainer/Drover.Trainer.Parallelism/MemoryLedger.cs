@@ -21,6 +21,9 @@ public sealed class MemoryLedger
     /// <summary>Most bytes in device memory at any time.</summary>
     public long DevicePeakBytes { get; private set; }
 
+    /// <summary>Asked before device memory is taken, where there is a budget.</summary>
+    internal DeviceArena? Arena { get; set; }
+
     /// <summary>Every class and place that was ever used.</summary>
     public IReadOnlyList<MemoryLine> Lines =>
         [.. from c in Enum.GetValues<MemoryClass>() from p in Enum.GetValues<MemoryPlace>() where _peaks[(int)c, (int)p] > 0 select new MemoryLine(c, p, _bytes[(int)c, (int)p], _peaks[(int)c, (int)p])];
@@ -28,9 +31,25 @@ public sealed class MemoryLedger
     /// <summary>Bytes of a class, in both places.</summary>
     public long PeakOf(MemoryClass memoryClass) => _peaks[(int)memoryClass, 0] + _peaks[(int)memoryClass, 1];
 
+    /// <summary>Bytes of a class in a place.</summary>
+    public long BytesOf(MemoryClass memoryClass, MemoryPlace place) => _bytes[(int)memoryClass, (int)place];
+
+    /// <summary>Says that about so many bytes of activations will soon be kept on the device, so that there is room when they are.</summary>
+    public void Expect(long bytes) => Arena?.TryMakeRoom(MemoryClass.Activations, bytes);
+
+    /// <summary>Bytes of a value of a floating-point type.</summary>
+    public static long SizeOf(ScalarType type) => type switch
+    {
+        ScalarType.BFloat16 or ScalarType.Float16 => 2,
+        ScalarType.Float32 => 4,
+        _ => throw new ArgumentException($"Training state is not kept in {type}.", nameof(type)),
+    };
+
     /// <summary>A flat tensor of zeros that is counted until it is disposed.</summary>
     public LedgerTensor New(MemoryClass memoryClass, MemoryPlace place, long count, ScalarType type)
     {
+        if (place == MemoryPlace.Device)
+            Arena?.MakeRoom(memoryClass, count * SizeOf(type));
         Tensor values = zeros([count], type);
         return new LedgerTensor(this, memoryClass, place, values.DetachFromDisposeScope());
     }
@@ -38,6 +57,8 @@ public sealed class MemoryLedger
     /// <summary>Counts bytes that were allocated (or, negative, given back) elsewhere.</summary>
     public void Count(MemoryClass memoryClass, MemoryPlace place, long bytes)
     {
+        if (place == MemoryPlace.Device && bytes > 0)
+            Arena?.MakeRoom(memoryClass, bytes);
         long now = _bytes[(int)memoryClass, (int)place] += bytes;
         _peaks[(int)memoryClass, (int)place] = Math.Max(_peaks[(int)memoryClass, (int)place], now);
         DevicePeakBytes = Math.Max(DevicePeakBytes, DeviceBytes);

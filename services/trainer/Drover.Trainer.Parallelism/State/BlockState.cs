@@ -24,8 +24,8 @@ public abstract class BlockState(BlockWeights weights) : IDisposable
     /// <summary>Flat fp32 gradient that backward passes add to, between <see cref="BeginBackward"/> and <see cref="EndBackward"/>.</summary>
     public abstract Tensor Gradient { get; }
 
-    /// <summary>The gradient of the owned stretch, after <see cref="FinishGradient"/>.</summary>
-    public abstract Tensor OwnedGradient { get; }
+    /// <summary>The gradient of the owned stretch, after <see cref="FinishGradient"/>, in pieces that follow each other.</summary>
+    public abstract IReadOnlyList<Tensor> OwnedGradient { get; }
 
     /// <summary>Says that the weights will soon be needed.</summary>
     public virtual void Prefetch()
@@ -72,10 +72,15 @@ public abstract class BlockState(BlockWeights weights) : IDisposable
             return 0;
         using var scope = NewDisposeScope();
         long count = countUncut ? Owned.Count : Math.Clamp(weights.UncutStart - Owned.Start, 0, Owned.Count);
-        if (count == 0)
-            return 0;
-        double norm = OwnedGradient.narrow(0, 0, count).norm().item<float>();
-        return norm * norm;
+        double sum = 0;
+        foreach (Tensor piece in count == 0 ? [] : OwnedGradient)
+        {
+            double norm = piece.narrow(0, 0, Math.Min(count, piece.numel())).norm().item<float>();
+            sum += norm * norm;
+            count -= Math.Min(count, piece.numel());
+        }
+
+        return sum;
     }
 
     /// <summary>Copies values of the owned stretch of a kind of state out: those from <paramref name="first"/> (counted in the stretch) on.</summary>

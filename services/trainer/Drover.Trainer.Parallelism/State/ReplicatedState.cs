@@ -38,7 +38,7 @@ internal sealed class ReplicatedState : BlockState
 
     public override Tensor Gradient => _gradient.Values;
 
-    public override Tensor OwnedGradient => _gradient.Values;
+    public override IReadOnlyList<Tensor> OwnedGradient => [_gradient.Values];
 
     public override void Acquire()
     {

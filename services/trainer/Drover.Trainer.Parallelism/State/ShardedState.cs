@@ -67,7 +67,7 @@ internal sealed class ShardedState : BlockState
 
     public override Tensor Gradient => _gradient?.Values ?? throw new InvalidOperationException("No backward pass of this block is under way.");
 
-    public override Tensor OwnedGradient => _stage == StatePlacement.Zero1 ? OwnPartOf(_gradientShard.Values) : _gradientShard.Values;
+    public override IReadOnlyList<Tensor> OwnedGradient => [_stage == StatePlacement.Zero1 ? OwnPartOf(_gradientShard.Values) : _gradientShard.Values];
 
     public override void Prefetch()
     {
@@ -140,7 +140,7 @@ internal sealed class ShardedState : BlockState
     public override void Update(AdamWSpec spec, double learningRate, Tensor step, Tensor gradientScale)
     {
         using var scope = NewDisposeScope();
-        Tensor gradient = OwnedGradient;
+        Tensor gradient = OwnedGradient[0];
         using LedgerTensor? staged = _offloadOptimizer ? _ledger.New(MemoryClass.Buffers, MemoryPlace.Host, _shard, ScalarType.Float32) : null;
         if (staged is not null)
             gradient = staged.Values.copy_(gradient);

@@ -1,0 +1,71 @@
+using System.Globalization;
+using Drover.Formats.HuggingFace;
+using Drover.Trainer.Engine;
+using Drover.Trainer.Model;
+using Drover.Trainer.Layout;
+
+namespace Drover.Benchmarks;
+
+/// <summary>
+/// Arguments of the step benchmark, as key=value. The defaults are the shapes that the peer's script uses: 8 layers of 512, 32,000
+/// ids, 4 rows of 512 tokens. Keys: precision steps chunk threads rows micro length documents (one | mixed) recompute layers hidden
+/// inner heads vocab placement (replicated | zero1 | zero2 | zero3 | gemini) tp pp parts sp mode (split_gather | ring | all_to_all).
+/// </summary>
+internal sealed class StepArguments
+{
+    private readonly Dictionary<string, string> _values;
+
+    private StepArguments(Dictionary<string, string> values) => _values = values;
+
+    public int Steps => Number("steps", 6);
+
+    public int Threads => Number("threads", 2);
+
+    public int Rows => Number("rows", 4);
+
+    public int Length => Number("length", 512);
+
+    public bool MixedDocuments => Text("documents", "one") == "mixed";
+
+    public Precision Precision => Text("precision", "bf16") == "fp32" ? Precision.Fp32 : Precision.Bf16;
+
+    public LlamaConfig Config => new()
+    {
+        VocabSize = Number("vocab", 32000),
+        HiddenSize = Number("hidden", 512),
+        IntermediateSize = Number("inner", 1376),
+        NumHiddenLayers = Number("layers", 8),
+        NumAttentionHeads = Number("heads", 8),
+    };
+
+    public EngineSpec SpecFor(int ranks)
+    {
+        var parallel = new ParallelSpec
+        {
+            TensorParallel = Number("tp", 1),
+            PipelineParallel = Number("pp", 1),
+            PartsPerRank = Number("parts", 1),
+            SequenceParallel = Number("sp", 1),
+            SequenceMode = Enum.Parse<SequenceMode>(Text("mode", "none").Replace("_", "", StringComparison.Ordinal), ignoreCase: true),
+            Placement = Enum.Parse<StatePlacement>(Text("placement", "replicated"), ignoreCase: true),
+        };
+        return new EngineSpec
+        {
+            Precision = Precision,
+            GlobalBatchRows = Rows,
+            MicroBatchRows = Number("micro", Rows / parallel.DataParallel(ranks)),
+            HeadChunkTokens = Number("chunk", 512),
+            Recompute = Text("recompute", "false") == "true",
+            Schedule = new ScheduleSpec { TotalSteps = 100_000 },
+            Threads = Threads,
+            Parallel = parallel,
+        };
+    }
+
+    public static StepArguments Parse(string[] args) =>
+        new(args.Select(a => a.Split('=', 2)).ToDictionary(p => p[0], p => p.Length == 2 ? p[1] : throw new ArgumentException($"'{p[0]}' is not key=value."), StringComparer.Ordinal));
+
+    private int Number(string key, int fallback) => int.Parse(Text(key, fallback.ToString(CultureInfo.InvariantCulture)), CultureInfo.InvariantCulture);
+
+    private string Text(string key, string fallback) => _values.GetValueOrDefault(key, fallback);
+}
