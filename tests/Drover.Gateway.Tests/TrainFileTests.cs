@@ -70,13 +70,14 @@ public sealed class TrainFileTests : IDisposable
     [Fact]
     public async Task A_plan_is_shown_as_tables_and_as_JSON_from_a_config_beside_the_file()
     {
-        await using GatewayFixture gateway = await GatewayFixture.StartAsync();
+        await using GatewayFixture gateway = await GatewayFixture.StartAsync(withTokenizer: false);
+        await gateway.StartTrainerAsync();
         await File.WriteAllTextAsync(_folder["config.json"], "{}", Cancellation);
         await File.WriteAllTextAsync(_folder["run.yaml"], "name: mine\nbase_model: .\nparallelism: { preset: zero2_cpu }\n", Cancellation);
         string[] command = ["train", "plan", _folder["run.yaml"], "--row-tokens", "2048", "--gateway", gateway.Address];
         (int code, string output, string error) = await RunAsync(command);
         Assert.Equal((ExitCodes.Ok, ""), (code, error));
-        foreach (string part in new[] { "zero2_cpu", "embedding, layers 0-7", "12 MB (h)", "64 x 32", "rows", "32 x 32", "2,048 tokens" })
+        foreach (string part in new[] { "zero2_cpu", "embedding,", "layers 0-7", "12 MB (h)", "64 x 32", "rows", "32 x 32", "2,048 tokens" })
             Assert.Contains(part, output, StringComparison.Ordinal);
         (_, output, _) = await RunAsync([.. command, "--json"]);
         TrainingPlan plan = Google.Protobuf.JsonParser.Default.Parse<TrainingPlan>(output);
@@ -86,7 +87,8 @@ public sealed class TrainFileTests : IDisposable
     [Fact]
     public async Task Options_say_how_a_run_is_spread_and_what_is_not_given_is_not_set()
     {
-        await using GatewayFixture gateway = await GatewayFixture.StartAsync();
+        await using GatewayFixture gateway = await GatewayFixture.StartAsync(withTokenizer: false);
+        await gateway.StartTrainerAsync();
         string[] start = ["train", "start", "mine", "--checkpoint", "runs/a/checkpoints/step-00000001", "--dataset", "datasets/d", "--tokenizer", "store:tokenizers/t", "--dry-run", "--json", "--gateway", gateway.Address];
         (_, string output, string error) = await RunAsync([.. start, "--preset", "zero2_cpu", "--tensor-parallel", "2", "--pipeline-order", "1f1b", "--sequence-mode", "split_gather", "--offload-optimizer", "false", "--gemini-budget-bytes", "5"]);
         Assert.Equal("", error);
