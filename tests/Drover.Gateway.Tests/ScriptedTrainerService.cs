@@ -24,6 +24,13 @@ internal sealed class ScriptedTrainerService(JobQueue queue) : TrainerService.Tr
         return app.MapDroverDefaults();
     }
 
+    /// <summary>Plans nothing: shows what it was asked.</summary>
+    public override Task<CreateTrainingJobResponse> CreateTrainingJob(CreateTrainingJobRequest request, ServerCallContext context) =>
+        Task.FromResult(new CreateTrainingJobResponse { Job = new TrainingJob { Spec = request.Spec }, Plan = PlanOf(request.Spec, 0) });
+
+    public override Task<PlanTrainingResponse> PlanTraining(PlanTrainingRequest request, ServerCallContext context) =>
+        Task.FromResult(new PlanTrainingResponse { Plan = PlanOf(request.Spec, request.RowTokens) });
+
     public override Task<CreateEvaluationResponse> CreateEvaluation(CreateEvaluationRequest request, ServerCallContext context) =>
         Task.FromResult(new CreateEvaluationResponse { Evaluation = Describe(queue.Create(EvaluationKind, request.RequestId, request.Spec)) });
 
@@ -38,6 +45,24 @@ internal sealed class ScriptedTrainerService(JobQueue queue) : TrainerService.Tr
         await foreach (JobEvent update in queue.WatchAsync(request.Name, EvaluationKind, request.FromRevision, context.CancellationToken))
             await responseStream.WriteAsync(new WatchEvaluationResponse { Event = update }, context.CancellationToken);
     }
+
+    private static TrainingPlan PlanOf(TrainingSpec spec, int rowTokens) => new()
+    {
+        Run = spec.Name,
+        Ranks = 1,
+        Parallelism = spec.Parallelism,
+        MicroBatchTokens = rowTokens,
+        Weights = { new WeightPlan { Name = "lm_head.weight", Count = 1, Shape = { 64, 32 }, CutDim = 0, PartShape = { 32, 32 } } },
+        RankPlans =
+        {
+            new RankPlan
+            {
+                Blocks = { "embedding", "layers 0-7" },
+                Memory = { new MemoryPlan { MemoryClass = MemoryClass.Optimizer, Place = MemoryPlace.Host, Bytes = 12_000_000 } },
+                HostBytes = 12_000_000,
+            },
+        },
+    };
 
     private static Evaluation Describe(JobEntry entry) =>
         new() { Job = entry.Job, Spec = entry.Spec<EvaluationSpec>(), Result = entry.Result<EvaluationResult>() };

@@ -18,6 +18,8 @@ public class MemoryFormulaTests
         ["zero2 offload"] = new() { Placement = StatePlacement.Zero2, OffloadOptimizer = true },
         ["zero3"] = new() { Placement = StatePlacement.Zero3 },
         ["zero3 offload"] = new() { Placement = StatePlacement.Zero3, OffloadOptimizer = true, OffloadWeights = true },
+        ["gemini"] = new() { Placement = StatePlacement.Gemini, Gemini = new GeminiSpec { ChunkValues = 1024 } },
+        ["gemini, a part of each"] = new() { Placement = StatePlacement.Gemini, Gemini = new GeminiSpec { ChunkValues = 1024, OffloadWeightsFraction = 0.4, OffloadOptimizerFraction = 0.7 } },
         ["tp 2"] = new() { TensorParallel = 2 },
         ["tp 2 zero3"] = new() { TensorParallel = 2, Placement = StatePlacement.Zero3 },
         ["split_gather"] = new() { TensorParallel = 2, SequenceMode = SequenceMode.SplitGather },

@@ -17,12 +17,16 @@ namespace Drover.Trainer.Layout;
 /// </code>
 /// <para>
 /// (Rajbhandari et al., 2020, with gradients in fp32; S D is W, padded to divide.) Offloaded shards are the same bytes in host memory.
-/// Gemini is zero3 in chunks; its fractions, or what the budget leaves, say how much of it is in host memory.
+/// Gemini is zero3 in chunks; its fractions, or what the budget leaves (an estimate: what moves follows what was measured), say how
+/// much of it is in host memory.
 /// </para>
 /// </summary>
 internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IReadOnlyList<PartSpan> spans, IReadOnlyList<IReadOnlyList<Block>> parts)
 {
     private const int Fp32 = 4;
+
+    // Values that chunks are a multiple of.
+    private const long ChunkWidth = 64;
 
     private static readonly StatePlacement[] GradientShards = [StatePlacement.Zero2, StatePlacement.Zero3, StatePlacement.Gemini];
     private static readonly StatePlacement[] WeightShards = [StatePlacement.Zero3, StatePlacement.Gemini];
@@ -43,13 +47,13 @@ internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IRe
         long gradients = Blocks.Sum(b => Fp32 * (replicated ? b.Count : ShardsGradients ? Shard(b) : Padded(b)));
         long optimizer = Blocks.Sum(b => replicated ? b.Count * (spec.ValueBytes == Fp32 ? 2 : 3) * Fp32 : 3 * Fp32 * Shard(b));
         long activations = Activations(), buffers = GatheredAndUnreduced();
-        (long hostWeights, long hostOptimizer) = InHost(weights, optimizer, gradients + activations + buffers);
+        (long hostWeights, long hostGradients, long hostOptimizer) = InHost(weights, gradients, optimizer, activations + buffers);
         // The update of an offloaded block has its gradient beside it.
         long staged = Parallel.OffloadOptimizer ? Fp32 * Blocks.Max(Shard) : 0;
         MemoryBytes[] all =
         [
             new(MemoryClass.Weights, MemoryPlace.Device, weights - hostWeights), new(MemoryClass.Weights, MemoryPlace.Host, hostWeights),
-            new(MemoryClass.Gradients, MemoryPlace.Device, gradients),
+            new(MemoryClass.Gradients, MemoryPlace.Device, gradients - hostGradients), new(MemoryClass.Gradients, MemoryPlace.Host, hostGradients),
             new(MemoryClass.Optimizer, MemoryPlace.Device, optimizer - hostOptimizer), new(MemoryClass.Optimizer, MemoryPlace.Host, hostOptimizer),
             new(MemoryClass.Activations, MemoryPlace.Device, activations),
             new(MemoryClass.Buffers, MemoryPlace.Device, buffers), new(MemoryClass.Buffers, MemoryPlace.Host, staged),
@@ -72,16 +76,38 @@ internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IRe
 
     private long Padded(Block block) => Shard(block) * spec.DataRanks;
 
-    private (long Weights, long Optimizer) InHost(long weights, long optimizer, long rest)
+    private (long Weights, long Gradients, long Optimizer) InHost(long weights, long gradients, long optimizer, long rest)
     {
         if (Parallel.Placement != StatePlacement.Gemini)
-            return (Parallel.OffloadWeights ? weights : 0, Parallel.OffloadOptimizer ? optimizer : 0);
+            return (Parallel.OffloadWeights ? weights : 0, 0, Parallel.OffloadOptimizer ? optimizer : 0);
         GeminiSpec gemini = Parallel.Gemini;
         if (gemini.Policy == GeminiPolicy.Static)
-            return ((long)(weights * gemini.OffloadWeightsFraction), (long)(optimizer * gemini.OffloadOptimizerFraction));
+        {
+            long updated = ValuesInHost(gemini.OffloadOptimizerFraction);
+            return (spec.ValueBytes * ValuesInHost(gemini.OffloadWeightsFraction), Fp32 * updated, 3 * Fp32 * updated);
+        }
+
         // Auto: what does not fit goes, the optimizer's first, since it is used once a step.
-        long over = Math.Max(0, weights + optimizer + rest - gemini.DeviceBudgetBytes), moved = Math.Min(over, optimizer);
-        return (Math.Min(over - moved, weights), moved);
+        long over = Math.Max(0, weights + gradients + optimizer + rest - gemini.DeviceBudgetBytes), moved = Math.Min(over, optimizer);
+        return (Math.Min(over - moved, weights), 0, moved);
+    }
+
+    // Chunks go to host memory one by one, as long as no more than the fraction of the values so far is there. A chunk's gradient is where
+    // its optimizer state is: the update runs there.
+    private long ValuesInHost(double fraction)
+    {
+        long each = Math.Max(1, ((Parallel.Gemini.ChunkValues / spec.DataRanks) + ChunkWidth - 1) / ChunkWidth) * ChunkWidth, placed = 0, hosted = 0;
+        foreach (long shard in Blocks.Select(Shard))
+        {
+            for (long first = 0; first < shard; first += each)
+            {
+                long values = Math.Min(each, shard - first);
+                placed += values;
+                hosted += hosted + values <= fraction * placed ? values : 0;
+            }
+        }
+
+        return hosted;
     }
 
     // Tokens of the residual stream on this rank: a share of the micro-batch where ranks share the tokens.
