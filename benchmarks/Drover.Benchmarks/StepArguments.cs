@@ -9,7 +9,7 @@ namespace Drover.Benchmarks;
 /// <summary>
 /// Arguments of the step benchmark, as key=value. The defaults are the shapes that the peer's script uses: 8 layers of 512, 32,000
 /// ids, 4 rows of 512 tokens. Keys: precision steps chunk threads rows micro length documents (one | mixed) recompute layers hidden
-/// inner heads vocab placement (replicated | zero1 | zero2 | zero3 | gemini) tp pp parts sp mode (split_gather | ring | all_to_all).
+/// inner heads vocab weights (random | constant) placement (replicated | zero1 | zero2 | zero3 | gemini) tp pp parts sp mode (split_gather | ring | all_to_all).
 /// </summary>
 internal sealed class StepArguments
 {
@@ -26,6 +26,9 @@ internal sealed class StepArguments
     public int Length => Number("length", 512);
 
     public bool MixedDocuments => Text("documents", "one") == "mixed";
+
+    /// <summary>Weights that take no time to make: for measuring memory.</summary>
+    public bool AreWeightsConstant => Text("weights", "random") == "constant";
 
     public Precision Precision => Text("precision", "bf16") == "fp32" ? Precision.Fp32 : Precision.Bf16;
 

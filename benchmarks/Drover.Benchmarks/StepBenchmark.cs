@@ -20,7 +20,10 @@ internal static class StepBenchmark
         using ICollectives collectives = OpenMpi.StartedByMpirun ? OpenMpi.Join() : new SingleRank();
         EngineSpec spec = arguments.SpecFor(collectives.WorldSize);
         using var engine = new TrainingEngine(spec, arguments.Config, collectives, new RandomRows(arguments.Config.VocabSize, arguments.Length, arguments.MixedDocuments));
-        engine.InitializeWeights(0);
+        if (arguments.AreWeightsConstant)
+            engine.LoadWeights((_, values) => values.Fill(0.01f));
+        else
+            engine.InitializeWeights(0);
         engine.Step();
         engine.Traffic.Reset();
         var steps = new List<StepResult>();
@@ -60,7 +63,7 @@ internal static class StepBenchmark
             ["forward_s"] = Math.Round(Median(s => s.ForwardSeconds), 3),
             ["backward_s"] = Math.Round(Median(s => s.BackwardSeconds), 3),
             ["optimizer_s"] = Math.Round(Median(s => s.OptimizerSeconds), 3),
-            ["products_alone_s"] = ranks > 1 ? null : Math.Round(MatrixProducts.SecondsOfStep(arguments.Config, (long)arguments.Rows * arguments.Length, spec.Precision), 3),
+            ["products_alone_s"] = ranks > 1 || arguments.AreWeightsConstant ? null : Math.Round(MatrixProducts.SecondsOfStep(arguments.Config, (long)arguments.Rows * arguments.Length, spec.Precision), 3),
             ["memory_mib"] = memory,
             ["traffic_mib_per_step"] = traffic,
             ["resident_mib"] = string.Join(' ', resident.Where((_, i) => i == 0 || i == resident.Count - 1 || i % Math.Max(1, resident.Count / 8) == 0).Select(r => r.ToString(CultureInfo.InvariantCulture))),

@@ -67,16 +67,13 @@ public sealed class TrainingEngine : IDisposable
     /// <summary>Starts from weights with fresh moments, at step 0. Every rank calls it.</summary>
     public void LoadWeights(StateReader read)
     {
-        StepsDone = 0;
-        foreach (StateSlice slice in State)
+        LoadState(0, (slice, values) =>
         {
-            float[] values = new float[slice.Count];
             if (slice.Kind == LogicalTensor.Weight)
                 read(slice, values);
-            _model.SetState(slice, values);
-        }
-
-        _model.PublishMaster();
+            else
+                values.Clear();
+        });
     }
 
     /// <summary>Starts from random weights (see <see cref="LanguageModel.InitializeWeights"/>) with fresh moments, at step 0.</summary>
@@ -88,9 +85,11 @@ public sealed class TrainingEngine : IDisposable
     /// <param name="read">Fills them.</param>
     public void LoadState(long stepsDone, StateReader read)
     {
+        // One buffer for all: of a large model, one for each would be as much memory again.
+        float[] buffer = new float[State.Max(s => s.Count)];
         foreach (StateSlice slice in State)
         {
-            float[] values = new float[slice.Count];
+            Span<float> values = buffer.AsSpan(0, (int)slice.Count);
             read(slice, values);
             _model.SetState(slice, values);
         }
