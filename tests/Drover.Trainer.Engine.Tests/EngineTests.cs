@@ -66,6 +66,28 @@ public class EngineTests
         Assert.All(full.Zip(half), p => Assert.True(Math.Abs(p.First.Loss - p.Second.Loss) < 0.02 * p.First.Loss, $"step {p.First.Step}: {p.First.Loss} against {p.Second.Loss}"));
     }
 
+    public static TheoryData<int, ParallelSpec> Bf16Layouts() => new()
+    {
+        { 2, new ParallelSpec { Placement = StatePlacement.Zero2 } },
+        { 2, new ParallelSpec { Placement = StatePlacement.Zero3 } },
+        { 4, new ParallelSpec { TensorParallel = 2, PipelineParallel = 2 } },
+        { 2, new ParallelSpec { TensorParallel = 2, SequenceMode = SequenceMode.SplitGather } },
+        { 2, new ParallelSpec { SequenceParallel = 2, SequenceMode = SequenceMode.Ring } },
+        { 2, new ParallelSpec { SequenceParallel = 2, SequenceMode = SequenceMode.AllToAll } },
+    };
+
+    // Tolerance: 0.5 % of the loss. bf16 rounds activations to 8 bits; layouts round other partial sums.
+    [Theory]
+    [MemberData(nameof(Bf16Layouts))]
+    public void Layouts_agree_in_bf16_within_half_a_percent(int ranks, ParallelSpec layout)
+    {
+        EngineSpec spec = SmallRun.Spec with { Precision = Precision.Bf16, MicroBatchRows = 2 };
+        StepResult[] one = SmallRun.Run(spec);
+        var all = new StepResult[ranks][];
+        ThreadRanks.Run(ranks, collectives => all[collectives.Rank] = SmallRun.Run(spec with { Parallel = layout }, collectives: collectives));
+        Assert.All(one.Zip(all[0]), p => Assert.True(Math.Abs(p.First.Loss - p.Second.Loss) < 0.005 * p.First.Loss, $"step {p.First.Step}: {p.First.Loss} against {p.Second.Loss}"));
+    }
+
     [Fact]
     public void A_document_does_not_see_its_neighbours_in_the_row()
     {

@@ -12,6 +12,8 @@ namespace Drover.Trainer.Parallelism;
 /// </summary>
 internal sealed class GeminiState : BlockState
 {
+    // Chunks end where the vector code of an update does: its scalar tail rounds otherwise, and a cut would show in the last bit.
+    private const long Width = 64;
     private readonly ScalarType _type;
     private readonly ICollectives _data;
     private readonly ICollectives? _splitTokens;
@@ -31,7 +33,7 @@ internal sealed class GeminiState : BlockState
     {
         (_type, _data, _splitTokens, _arena) = (type, data, splitTokens, arena);
         _shard = (weights.Count + data.WorldSize - 1) / data.WorldSize;
-        long each = (chunkValues + data.WorldSize - 1) / data.WorldSize;
+        long each = Math.Max(1, ((chunkValues / data.WorldSize) + Width - 1) / Width) * Width;
         for (long first = 0; first < _shard; first += each)
         {
             long count = Math.Min(each, _shard - first);
