@@ -1,8 +1,8 @@
 using System.Globalization;
 using Drover.Formats.HuggingFace;
 using Drover.Trainer.Engine;
-using Drover.Trainer.Model;
 using Drover.Trainer.Layout;
+using Drover.Trainer.Model;
 
 namespace Drover.Benchmarks;
 

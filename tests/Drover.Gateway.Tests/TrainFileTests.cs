@@ -77,7 +77,7 @@ public sealed class TrainFileTests : IDisposable
         string[] command = ["train", "plan", _folder["run.yaml"], "--row-tokens", "2048", "--gateway", gateway.Address];
         (int code, string output, string error) = await RunAsync(command);
         Assert.Equal((ExitCodes.Ok, ""), (code, error));
-        foreach (string part in new[] { "zero2_cpu", "embedding,", "layers 0-7", "12 MB (h)", "64 x 32", "rows", "32 x 32", "2,048 tokens" })
+        foreach (string part in new[] { "zero2_cpu", "embedding", "layers 0-7", "12 MB (h)", "64 x 32", "rows", "32 x 32", "2,048 tokens" })
             Assert.Contains(part, output, StringComparison.Ordinal);
         (_, output, _) = await RunAsync([.. command, "--json"]);
         TrainingPlan plan = Google.Protobuf.JsonParser.Default.Parse<TrainingPlan>(output);

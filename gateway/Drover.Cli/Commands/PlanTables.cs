@@ -37,14 +37,14 @@ internal static class PlanTables
 
     private static Table Ranks(TrainingPlan plan)
     {
-        Table table = new Table().Border(TableBorder.Rounded).AddColumns("rank", "pp dp sp tp", "blocks");
+        Table table = new Table().Border(TableBorder.Rounded).AddColumns("rank", "pp dp sp tp").AddColumn(new TableColumn("blocks").NoWrap());
         foreach ((_, string title) in Classes)
             table.AddColumn(new TableColumn(title).RightAligned());
         table.AddColumn(new TableColumn("sum").RightAligned());
         table.AddColumn(new TableColumn("logits").RightAligned());
         foreach (RankPlan rank in plan.RankPlans)
         {
-            List<string> cells = [rank.Rank.ToString(CultureInfo.InvariantCulture), string.Create(CultureInfo.InvariantCulture, $"{rank.Pipeline}  {rank.Data}  {rank.Sequence}  {rank.Tensor}"), string.Join(", ", rank.Blocks)];
+            List<string> cells = [rank.Rank.ToString(CultureInfo.InvariantCulture), string.Create(CultureInfo.InvariantCulture, $"{rank.Pipeline}  {rank.Data}  {rank.Sequence}  {rank.Tensor}"), string.Join('\n', rank.Blocks)];
             cells.AddRange(Classes.Select(c => Bytes(rank, c.Class)));
             cells.Add(Text.Bytes(rank.DeviceBytes + rank.HostBytes));
             cells.Add(rank.LogitsBytes > 0 ? Text.Bytes(rank.LogitsBytes) : "");
