@@ -107,7 +107,7 @@ public abstract unsafe class CollectiveGroup : ICollectives
     private void Reduce(nint data, int count, Element element, bool max) =>
         Begin(new Operation(OperationKind.AllReduce, data, data, count) { Element = element, Max = max }).Wait();
 
-    private ICollectiveHandle Begin(Operation operation)
+    private TimedHandle Begin(Operation operation)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(operation.Count);
         ArgumentOutOfRangeException.ThrowIfNegative(operation.Tag);
