@@ -42,6 +42,17 @@ public sealed class SpecChecksTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_schedule_that_contradicts_itself_or_does_not_fit_is_refused()
+    {
+        TrainingSpec spec = TrainerWorld.Spec("contradictory");
+        spec.Schedule = new ScheduleSpec { Kind = ScheduleKind.Wsd, WarmupSteps = 12, WarmupRatio = 0.1, DecaySteps = 9, Power = 2 };
+        RpcException refused = await RefusedAsync(spec);
+        Assert.Equal(StatusCode.InvalidArgument, refused.StatusCode);
+        foreach (string what in new[] { "warmup_steps and schedule.warmup_ratio are both given", "power is of the kind polynomial alone", "do not fit into the 20 steps" })
+            Assert.Contains(what, refused.Status.Detail, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_dataset_or_model_that_is_not_there_is_named()
     {
         TrainingSpec noDataset = TrainerWorld.Spec("run");

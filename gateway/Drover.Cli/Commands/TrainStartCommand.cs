@@ -22,6 +22,9 @@ internal static class TrainStartCommand
     private static readonly Option<int> Threads = new("--threads-per-rank") { Description = "0 divides the machine's cores" };
     private static readonly Option<double> LearningRate = new("--learning-rate") { Description = "Peak learning rate; 0 means 3e-4" };
     private static readonly Option<long> Warmup = new("--warmup-steps") { Description = "Steps of linear warm-up" };
+    private static readonly Option<double> WarmupRatio = new("--warmup-ratio") { Description = "The same as a part of the run, 0 to 1" };
+    private static readonly Option<ScheduleKind> Schedule = EnumOption.Of("--schedule", "How the learning rate goes after the warm-up", ("cosine", ScheduleKind.Cosine), ("constant", ScheduleKind.Constant), ("linear", ScheduleKind.Linear), ("wsd", ScheduleKind.Wsd), ("polynomial", ScheduleKind.Polynomial));
+    private static readonly Option<double> DecayRatio = new("--decay-ratio") { Description = "With --schedule wsd: the last part of the run, 0 to 1, in which the learning rate comes down; 0 means 0.1" };
     private static readonly Option<double?> WeightDecay = new("--weight-decay") { Description = "Default 0.1" };
     private static readonly Option<bool> Recompute = new("--recompute") { Description = "Save memory: run blocks forward again in the backward pass" };
     private static readonly Option<int> HeadChunk = new("--head-chunk-tokens") { Description = "Save memory: tokens of one slice of the head; 0 takes all at once" };
@@ -50,7 +53,7 @@ internal static class TrainStartCommand
           drover train start my-run --model models/base --tokenizer tokenizers/my-tokenizer --dataset datasets/my-data --steps 100 --batch 8 --ranks 2
         """)
     {
-        Name, Model, Config, Checkpoint, Dataset, Tokenizer, Steps, Epochs, GlobalBatch, MicroBatch, Ranks, Threads, LearningRate, Warmup, WeightDecay,
+        Name, Model, Config, Checkpoint, Dataset, Tokenizer, Steps, Epochs, GlobalBatch, MicroBatch, Ranks, Threads, LearningRate, Schedule, Warmup, WarmupRatio, DecayRatio, WeightDecay,
         PrecisionOption, Recompute, HeadChunk, CheckpointEvery, Seed, DryRun, JobStart.Detach,
     }.Does(RunAsync);
 
@@ -87,7 +90,7 @@ internal static class TrainStartCommand
             Recompute = parse.GetValue(Recompute),
             HeadChunkTokens = parse.GetValue(HeadChunk),
             Optimizer = new OptimizerSpec { LearningRate = parse.GetValue(LearningRate) },
-            Schedule = new ScheduleSpec { WarmupSteps = parse.GetValue(Warmup) },
+            Schedule = new ScheduleSpec { Kind = parse.GetValue(Schedule), WarmupSteps = parse.GetValue(Warmup), WarmupRatio = parse.GetValue(WarmupRatio), DecayRatio = parse.GetValue(DecayRatio) },
             Seed = parse.GetValue(Seed),
             CheckpointIntervalSteps = parse.GetValue(CheckpointEvery),
             Parallelism = ParallelismOptions.Read(parse),

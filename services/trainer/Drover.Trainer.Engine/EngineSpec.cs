@@ -67,32 +67,8 @@ public sealed record EngineSpec
         Require(Optimizer.Beta2 is >= 0 and < 1, $"beta2 is {Optimizer.Beta2}");
         Require(Optimizer.Epsilon > 0, $"epsilon is {Optimizer.Epsilon}");
         Require(Optimizer.WeightDecay >= 0, $"weight_decay is {Optimizer.WeightDecay}");
-        Require(Schedule.TotalSteps > 0, $"steps is {Schedule.TotalSteps}");
-        Require(Schedule.WarmupSteps >= 0, $"warmup_steps is {Schedule.WarmupSteps}");
-        Require(Schedule.MinLearningRateRatio is >= 0 and <= 1, $"min_learning_rate_ratio is {Schedule.MinLearningRateRatio}");
+        problems.AddRange(Schedule.Problems());
         if (problems.Count > 0)
             throw new DroverException(FailureCode.InvalidArgument, "INVALID_TRAINING_SPEC", $"The training spec cannot run: {string.Join("; ", problems)}.");
-    }
-}
-
-/// <summary>Linear warm-up from 0 to the peak, then a half cosine down to a part of it at the last step.</summary>
-public sealed record ScheduleSpec
-{
-    /// <summary>Optimizer steps of the run.</summary>
-    public required long TotalSteps { get; init; }
-
-    /// <summary>Steps until the peak is reached.</summary>
-    public long WarmupSteps { get; init; }
-
-    /// <summary>Learning rate of the last step divided by the peak.</summary>
-    public double MinLearningRateRatio { get; init; } = 0.1;
-
-    /// <summary>The part of the peak learning rate that a step uses, steps counted from 1.</summary>
-    public double FactorAt(long step)
-    {
-        if (step <= WarmupSteps)
-            return (double)step / WarmupSteps;
-        double done = TotalSteps <= WarmupSteps ? 1 : Math.Min(1, (double)(step - WarmupSteps) / (TotalSteps - WarmupSteps));
-        return MinLearningRateRatio + ((1 - MinLearningRateRatio) * 0.5 * (1 + Math.Cos(Math.PI * done)));
     }
 }

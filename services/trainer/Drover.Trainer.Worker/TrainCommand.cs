@@ -88,9 +88,20 @@ internal static class TrainCommand
             Epsilon = train.Epsilon,
             WeightDecay = train.WeightDecay,
         },
-        Schedule = new ScheduleSpec { TotalSteps = steps, WarmupSteps = train.WarmupSteps, MinLearningRateRatio = train.MinLearningRateRatio },
+        Schedule = ScheduleOf(train.Schedule, steps),
         MaxGradNorm = train.MaxGradNorm,
         Seed = train.Seed,
         Threads = spec.Threads,
+    };
+
+    private static ScheduleSpec ScheduleOf(TrainSchedule schedule, long steps) => new()
+    {
+        Kind = Enum.Parse<ScheduleKind>(schedule.Kind),
+        TotalSteps = steps,
+        WarmupSteps = schedule.WarmupSteps > 0 ? schedule.WarmupSteps : ScheduleSpec.StepsOf(schedule.WarmupRatio, steps),
+        MinLearningRateRatio = schedule.MinLearningRateRatio,
+        DecaySteps = schedule.DecaySteps > 0 ? schedule.DecaySteps : ScheduleSpec.StepsOf(schedule.DecayRatio, steps),
+        DecayShape = Enum.Parse<DecayShape>(schedule.DecayShape),
+        Power = schedule.Power,
     };
 }

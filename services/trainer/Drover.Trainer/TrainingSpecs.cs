@@ -31,7 +31,8 @@ internal static partial class TrainingSpecs
         Require(spec.CheckpointIntervalSteps >= 0, $"checkpoint_interval_steps is {spec.CheckpointIntervalSteps}");
         Require(spec.MaxRestarts >= -1, $"max_restarts is {spec.MaxRestarts}; give a number, 0 for {DefaultRestarts}, or -1 for none");
         problems.AddRange(PlanProblems(spec));
-        problems.AddRange(OptimizerProblems(spec.Optimizer ?? new OptimizerSpec(), spec.Schedule ?? new ScheduleSpec()));
+        problems.AddRange(OptimizerProblems(spec.Optimizer ?? new OptimizerSpec()));
+        problems.AddRange(ScheduleSpecs.Problems(spec.Schedule ?? new ScheduleSpec(), spec.Steps));
         return problems;
     }
 
@@ -67,7 +68,7 @@ internal static partial class TrainingSpecs
         return problems;
     }
 
-    private static List<string> OptimizerProblems(OptimizerSpec optimizer, ScheduleSpec schedule)
+    private static List<string> OptimizerProblems(OptimizerSpec optimizer)
     {
         var problems = new List<string>();
         void Require(bool good, string what)
@@ -82,8 +83,6 @@ internal static partial class TrainingSpecs
         Require(optimizer.Epsilon >= 0, $"optimizer.epsilon is {optimizer.Epsilon}");
         Require(optimizer.WeightDecay >= 0, $"optimizer.weight_decay is {optimizer.WeightDecay}");
         Require(optimizer.MaxGradNorm >= 0, $"optimizer.max_grad_norm is {optimizer.MaxGradNorm}");
-        Require(schedule.WarmupSteps >= 0, $"schedule.warmup_steps is {schedule.WarmupSteps}");
-        Require(schedule.MinLearningRateRatio is >= 0 and <= 1, $"schedule.min_learning_rate_ratio is {schedule.MinLearningRateRatio}");
         return problems;
     }
 
@@ -122,7 +121,6 @@ internal static partial class TrainingSpecs
     public static WorkerSpec ForWorkers(WorkerSpec blank, TrainingSpec spec, string resumeFrom, string attempt)
     {
         OptimizerSpec optimizer = spec.Optimizer ?? new OptimizerSpec();
-        ScheduleSpec schedule = spec.Schedule ?? new ScheduleSpec();
         return blank with
         {
             Threads = spec.ThreadsPerRank > 0 ? spec.ThreadsPerRank : Math.Max(1, Environment.ProcessorCount / Ranks(spec)),
@@ -150,8 +148,7 @@ internal static partial class TrainingSpecs
                 Epsilon = Or(optimizer.Epsilon, 1e-8),
                 WeightDecay = optimizer.HasWeightDecay ? optimizer.WeightDecay : 0.1,
                 MaxGradNorm = optimizer.HasMaxGradNorm ? optimizer.MaxGradNorm : 1.0,
-                WarmupSteps = schedule.WarmupSteps,
-                MinLearningRateRatio = schedule.HasMinLearningRateRatio ? schedule.MinLearningRateRatio : 0.1,
+                Schedule = ScheduleSpecs.Resolve(spec.Schedule ?? new ScheduleSpec()),
                 Seed = spec.Seed,
                 CheckpointIntervalSteps = spec.CheckpointIntervalSteps,
                 AttemptName = attempt,
