@@ -53,6 +53,16 @@ public sealed class SpecChecksTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_loss_scale_without_fp16_or_out_of_range_is_refused()
+    {
+        TrainingSpec spec = TrainerWorld.Spec("scaled");
+        spec.LossScale = new LossScaleSpec { Initial = 0.5, GrowthFactor = 1, BackoffFactor = 1, GrowthInterval = -1 };
+        RpcException refused = await RefusedAsync(spec);
+        foreach (string what in new[] { "of the precision fp16 alone", "initial is 0.5", "growth_factor is 1", "backoff_factor is 1", "growth_interval is -1" })
+            Assert.Contains(what, refused.Status.Detail, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_dataset_or_model_that_is_not_there_is_named()
     {
         TrainingSpec noDataset = TrainerWorld.Spec("run");

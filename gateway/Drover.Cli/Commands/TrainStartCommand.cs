@@ -31,7 +31,7 @@ internal static class TrainStartCommand
     private static readonly Option<long> CheckpointEvery = new("--checkpoint-every") { Description = "Steps between checkpoints; 0: only at the end" };
     private static readonly Option<long> Seed = new("--seed") { Description = "Seed of the row order and of random weights" };
     private static readonly Option<bool> DryRun = new("--dry-run") { Description = "Check everything and start nothing" };
-    private static readonly Option<Precision> PrecisionOption = EnumOption.Of("--precision", "Type of the weights in compute", ("bf16", Precision.Bf16), ("fp32", Precision.Fp32));
+    private static readonly Option<Precision> PrecisionOption = EnumOption.Of("--precision", "Type of the weights in compute", ("bf16", Precision.Bf16), ("fp32", Precision.Fp32), ("fp16", Precision.Fp16));
 
     public static Command Build()
     {

@@ -32,6 +32,9 @@ public sealed record EngineSpec
     /// <summary>The learning rate over steps.</summary>
     public required ScheduleSpec Schedule { get; init; }
 
+    /// <summary>Of <see cref="Precision.Fp16"/>.</summary>
+    public LossScaleSpec LossScale { get; init; } = new();
+
     /// <summary>Clips the gradient's norm over all weights and ranks to this; 0 does not clip.</summary>
     public double MaxGradNorm { get; init; } = 1.0;
 
@@ -68,6 +71,7 @@ public sealed record EngineSpec
         Require(Optimizer.Epsilon > 0, $"epsilon is {Optimizer.Epsilon}");
         Require(Optimizer.WeightDecay >= 0, $"weight_decay is {Optimizer.WeightDecay}");
         problems.AddRange(Schedule.Problems());
+        problems.AddRange(LossScale.Problems());
         if (problems.Count > 0)
             throw new DroverException(FailureCode.InvalidArgument, "INVALID_TRAINING_SPEC", $"The training spec cannot run: {string.Join("; ", problems)}.");
     }

@@ -26,7 +26,7 @@ internal static class TrainCommand
         long steps = TotalSteps(train, rows.RowCount);
         using var engine = new TrainingEngine(EngineSpecOf(spec, train, steps), config, rank.Collectives, rows);
         if (resume is not null)
-            engine.LoadState(resume.Manifest.Step, ModelSource.FromCheckpoint(resume).Read);
+            engine.LoadState(resume.Manifest.Step, ModelSource.FromCheckpoint(resume).Read, resume.Manifest.LossScale);
         else if (weights is not null)
             engine.LoadWeights(weights);
         else
@@ -39,6 +39,7 @@ internal static class TrainCommand
             RowsConsumed = engine.StepsDone * train.GlobalBatchRows,
             TokensSeen = resume?.Manifest.TokensSeen ?? 0,
             Loss = resume?.Manifest.Loss ?? 0,
+            LossScale = engine.LossScale,
             ModelConfig = config.ToJson(),
             RunSpec = train.RunSpec,
             Dataset = spec.Dataset,
@@ -89,6 +90,13 @@ internal static class TrainCommand
             WeightDecay = train.WeightDecay,
         },
         Schedule = ScheduleOf(train.Schedule, steps),
+        LossScale = new LossScaleSpec
+        {
+            Initial = train.LossScale.Initial,
+            GrowthFactor = train.LossScale.GrowthFactor,
+            BackoffFactor = train.LossScale.BackoffFactor,
+            GrowthInterval = train.LossScale.GrowthInterval,
+        },
         MaxGradNorm = train.MaxGradNorm,
         Seed = train.Seed,
         Threads = spec.Threads,

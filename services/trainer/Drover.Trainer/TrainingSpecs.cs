@@ -32,6 +32,7 @@ internal static partial class TrainingSpecs
         Require(spec.MaxRestarts >= -1, $"max_restarts is {spec.MaxRestarts}; give a number, 0 for {DefaultRestarts}, or -1 for none");
         problems.AddRange(PlanProblems(spec));
         problems.AddRange(OptimizerProblems(spec.Optimizer ?? new OptimizerSpec()));
+        problems.AddRange(LossScaleSpecs.Problems(spec.LossScale, spec.Precision));
         problems.AddRange(ScheduleSpecs.Problems(spec.Schedule ?? new ScheduleSpec(), spec.Steps));
         return problems;
     }
@@ -124,7 +125,7 @@ internal static partial class TrainingSpecs
         return blank with
         {
             Threads = spec.ThreadsPerRank > 0 ? spec.ThreadsPerRank : Math.Max(1, Environment.ProcessorCount / Ranks(spec)),
-            Precision = spec.Precision == Precision.Fp32 ? "fp32" : "bf16",
+            Precision = NameOf(spec.Precision),
             MicroBatchRows = MicroBatchRows(spec),
             Dataset = spec.Dataset,
             Train = new TrainSpec
@@ -148,6 +149,7 @@ internal static partial class TrainingSpecs
                 Epsilon = Or(optimizer.Epsilon, 1e-8),
                 WeightDecay = optimizer.HasWeightDecay ? optimizer.WeightDecay : 0.1,
                 MaxGradNorm = optimizer.HasMaxGradNorm ? optimizer.MaxGradNorm : 1.0,
+                LossScale = LossScaleSpecs.Resolve(spec.LossScale ?? new LossScaleSpec()),
                 Schedule = ScheduleSpecs.Resolve(spec.Schedule ?? new ScheduleSpec()),
                 Seed = spec.Seed,
                 CheckpointIntervalSteps = spec.CheckpointIntervalSteps,
@@ -155,6 +157,14 @@ internal static partial class TrainingSpecs
             },
         };
     }
+
+    /// <summary>What a precision is called towards the ranks.</summary>
+    public static string NameOf(Precision precision) => precision switch
+    {
+        Precision.Fp32 => "fp32",
+        Precision.Fp16 => "fp16",
+        _ => "bf16",
+    };
 
     private static double Or(double value, double fallback) => value == 0 ? fallback : value;
 

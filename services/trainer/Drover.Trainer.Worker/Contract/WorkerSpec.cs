@@ -31,7 +31,7 @@ internal sealed record WorkerSpec
     /// <summary>Threads of each rank; 0 for all cores.</summary>
     public int Threads { get; init; }
 
-    /// <summary>"fp32" or "bf16".</summary>
+    /// <summary>"fp32", "bf16" or "fp16".</summary>
     public string Precision { get; init; } = "bf16";
 
     public int MicroBatchRows { get; init; } = 1;
@@ -97,6 +97,9 @@ internal sealed record TrainSpec
 
     public required TrainSchedule Schedule { get; init; }
 
+    /// <summary>Of fp16.</summary>
+    public required TrainLossScale LossScale { get; init; }
+
     public long Seed { get; init; }
 
     public long CheckpointIntervalSteps { get; init; }
@@ -115,6 +118,9 @@ internal sealed record TrainSpec
 /// <param name="DecayShape">Name of a DecayShape of the engine.</param>
 /// <param name="Power">Of Polynomial.</param>
 internal sealed record TrainSchedule(string Kind, long WarmupSteps, double WarmupRatio, double MinLearningRateRatio, long DecaySteps, double DecayRatio, string DecayShape, double Power);
+
+/// <summary>Dynamic loss scaling: see the engine's LossScaleSpec.</summary>
+internal sealed record TrainLossScale(double Initial, double GrowthFactor, double BackoffFactor, long GrowthInterval);
 
 internal sealed record EvaluateSpec(string Model);
 
