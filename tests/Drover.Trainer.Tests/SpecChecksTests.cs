@@ -23,11 +23,12 @@ public sealed class SpecChecksTests : IAsyncLifetime
             Name = "No Spaces",
             MicroBatchRows = -1,
             Ranks = -1,
+            NeftuneAlpha = -1,
             Optimizer = new OptimizerSpec { Beta1 = 1.5, LearningRate = -1 },
             Schedule = new ScheduleSpec { MinLearningRateRatio = 2 },
         });
         Assert.Equal(StatusCode.InvalidArgument, refused.StatusCode);
-        foreach (string field in new[] { "name", "base_model", "dataset", "steps and epochs", "global_batch_rows", "micro_batch_rows", "ranks", "learning_rate", "beta1", "min_learning_rate_ratio" })
+        foreach (string field in new[] { "name", "base_model", "dataset", "steps and epochs", "global_batch_rows", "micro_batch_rows", "ranks", "learning_rate", "beta1", "min_learning_rate_ratio", "neftune_alpha" })
             Assert.Contains(field, refused.Status.Detail, StringComparison.Ordinal);
     }
 

@@ -26,6 +26,7 @@ internal static class TrainStartCommand
     private static readonly Option<ScheduleKind> Schedule = EnumOption.Of("--schedule", "How the learning rate goes after the warm-up", ("cosine", ScheduleKind.Cosine), ("constant", ScheduleKind.Constant), ("linear", ScheduleKind.Linear), ("wsd", ScheduleKind.Wsd), ("polynomial", ScheduleKind.Polynomial));
     private static readonly Option<double> DecayRatio = new("--decay-ratio") { Description = "With --schedule wsd: the last part of the run, 0 to 1, in which the learning rate comes down; 0 means 0.1" };
     private static readonly Option<double?> WeightDecay = new("--weight-decay") { Description = "Default 0.1" };
+    private static readonly Option<double> Neftune = new("--neftune-alpha") { Description = "Noise on the embeddings while training (NEFTune); 0 for none" };
     private static readonly Option<bool> Recompute = new("--recompute") { Description = "Save memory: run blocks forward again in the backward pass" };
     private static readonly Option<int> HeadChunk = new("--head-chunk-tokens") { Description = "Save memory: tokens of one slice of the head; 0 takes all at once" };
     private static readonly Option<long> CheckpointEvery = new("--checkpoint-every") { Description = "Steps between checkpoints; 0: only at the end" };
@@ -54,7 +55,7 @@ internal static class TrainStartCommand
         """)
     {
         Name, Model, Config, Checkpoint, Dataset, Tokenizer, Steps, Epochs, GlobalBatch, MicroBatch, Ranks, Threads, LearningRate, Schedule, Warmup, WarmupRatio, DecayRatio, WeightDecay,
-        PrecisionOption, Recompute, HeadChunk, CheckpointEvery, Seed, DryRun, JobStart.Detach,
+        Neftune, PrecisionOption, Recompute, HeadChunk, CheckpointEvery, Seed, DryRun, JobStart.Detach,
     }.Does(RunAsync);
 
     private static async Task<int> RunAsync(CliContext context, ParseResult parse)
@@ -91,6 +92,7 @@ internal static class TrainStartCommand
             HeadChunkTokens = parse.GetValue(HeadChunk),
             Optimizer = new OptimizerSpec { LearningRate = parse.GetValue(LearningRate) },
             Schedule = new ScheduleSpec { Kind = parse.GetValue(Schedule), WarmupSteps = parse.GetValue(Warmup), WarmupRatio = parse.GetValue(WarmupRatio), DecayRatio = parse.GetValue(DecayRatio) },
+            NeftuneAlpha = parse.GetValue(Neftune),
             Seed = parse.GetValue(Seed),
             CheckpointIntervalSteps = parse.GetValue(CheckpointEvery),
             Parallelism = ParallelismOptions.Read(parse),

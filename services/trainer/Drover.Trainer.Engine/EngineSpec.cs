@@ -38,7 +38,10 @@ public sealed record EngineSpec
     /// <summary>Clips the gradient's norm over all weights and ranks to this; 0 does not clip.</summary>
     public double MaxGradNorm { get; init; } = 1.0;
 
-    /// <summary>Seed of the row order.</summary>
+    /// <summary>Strength of <see cref="EmbeddingNoise"/>; 0 for none.</summary>
+    public double NeftuneAlpha { get; init; }
+
+    /// <summary>Seed of the row order and of noise.</summary>
     public long Seed { get; init; }
 
     /// <summary>Threads of the tensor library in this process; 0 leaves its own choice (all cores).</summary>
@@ -72,6 +75,7 @@ public sealed record EngineSpec
         Require(Optimizer.WeightDecay >= 0, $"weight_decay is {Optimizer.WeightDecay}");
         problems.AddRange(Schedule.Problems());
         problems.AddRange(LossScale.Problems());
+        Require(NeftuneAlpha >= 0 && double.IsFinite(NeftuneAlpha), $"neftune_alpha is {NeftuneAlpha}");
         if (problems.Count > 0)
             throw new DroverException(FailureCode.InvalidArgument, "INVALID_TRAINING_SPEC", $"The training spec cannot run: {string.Join("; ", problems)}.");
     }

@@ -118,7 +118,7 @@ public sealed class TrainingEngine : IDisposable
     {
         long started = Stopwatch.GetTimestamp();
         long step = StepsDone + 1;
-        List<PackedRow[]> microBatches = ReadMicroBatches(step);
+        List<MicroBatch> microBatches = ReadMicroBatches(step);
         double[] counts = CountTokens(microBatches);
         if (counts[0] == 0)
             throw new DroverException(FailureCode.FailedPrecondition, "NO_LABELS", $"No row of step {step} has a token that carries loss.");
@@ -127,7 +127,7 @@ public sealed class TrainingEngine : IDisposable
         foreach (BlockState state in _model.States.Values)
             state.BeginStep();
         double lossScale = LossScale?.Scale ?? 1;
-        _pass.Run(microBatches, lossScale / counts[0]);
+        _pass.Run(microBatches, lossScale / counts[0], step);
 
         long optimizing = Stopwatch.GetTimestamp();
         double rate = _spec.Optimizer.LearningRate * _spec.Schedule.FactorAt(step);
@@ -171,9 +171,9 @@ public sealed class TrainingEngine : IDisposable
     }
 
     // Labels, tokens, and the sum of squared document lengths, over all replicas.
-    private double[] CountTokens(List<PackedRow[]> microBatches)
+    private double[] CountTokens(List<MicroBatch> microBatches)
     {
-        double[] counts = [microBatches.Sum(m => m.Sum(TokenBatch.CountLabels)), microBatches.Sum(m => m.Sum(r => (long)r.InputIds.Length)), microBatches.Sum(m => m.Sum(r => r.DocumentLengths.Sum(l => (double)l * l)))];
+        double[] counts = [microBatches.Sum(m => m.Rows.Sum(TokenBatch.CountLabels)), microBatches.Sum(m => m.Rows.Sum(r => (long)r.InputIds.Length)), microBatches.Sum(m => m.Rows.Sum(r => r.DocumentLengths.Sum(l => (double)l * l)))];
         // The ranks of a replica have the same rows: one of them counts.
         if (_grid.Coordinates is not { Pipeline: 0, Sequence: 0, Tensor: 0 })
             Array.Clear(counts);
@@ -183,16 +183,17 @@ public sealed class TrainingEngine : IDisposable
 
     // Place of a row in the step: accumulation first, then replica, then within the micro-batch, so that the rows of a step are
     // the same for any layout.
-    private List<PackedRow[]> ReadMicroBatches(long step)
+    private List<MicroBatch> ReadMicroBatches(long step)
     {
         int size = _spec.MicroBatchRows, accumulation = _spec.GlobalBatchRows / (size * _grid.Replicas);
-        var batches = new List<PackedRow[]>(accumulation);
+        var batches = new List<MicroBatch>(accumulation);
         for (int a = 0; a < accumulation; a++)
         {
             long first = ((step - 1) * _spec.GlobalBatchRows) + (((long)a * _grid.Replicas) + _grid.Coordinates.Data) * size;
-            PackedRow[] rows = [.. Enumerable.Range(0, size).Select(i => _rows.Read(_order.RowAt(first + i)))];
+            long[] ids = [.. Enumerable.Range(0, size).Select(i => _order.RowAt(first + i))];
+            PackedRow[] rows = [.. ids.Select(_rows.Read)];
             LanguageModel.CheckIds(Config, rows);
-            batches.Add(rows);
+            batches.Add(new MicroBatch(rows, ids));
         }
 
         return batches;

@@ -98,6 +98,7 @@ internal static class TrainCommand
             GrowthInterval = train.LossScale.GrowthInterval,
         },
         MaxGradNorm = train.MaxGradNorm,
+        NeftuneAlpha = train.NeftuneAlpha,
         Seed = train.Seed,
         Threads = spec.Threads,
     };

@@ -30,6 +30,7 @@ internal static partial class TrainingSpecs
         Require(spec.Steps != 0 || spec.Epochs != 0, "steps and epochs are both 0: give one");
         Require(spec.CheckpointIntervalSteps >= 0, $"checkpoint_interval_steps is {spec.CheckpointIntervalSteps}");
         Require(spec.MaxRestarts >= -1, $"max_restarts is {spec.MaxRestarts}; give a number, 0 for {DefaultRestarts}, or -1 for none");
+        Require(spec.NeftuneAlpha >= 0 && double.IsFinite(spec.NeftuneAlpha), $"neftune_alpha is {spec.NeftuneAlpha}");
         problems.AddRange(PlanProblems(spec));
         problems.AddRange(OptimizerProblems(spec.Optimizer ?? new OptimizerSpec()));
         problems.AddRange(LossScaleSpecs.Problems(spec.LossScale, spec.Precision));
@@ -151,6 +152,7 @@ internal static partial class TrainingSpecs
                 MaxGradNorm = optimizer.HasMaxGradNorm ? optimizer.MaxGradNorm : 1.0,
                 LossScale = LossScaleSpecs.Resolve(spec.LossScale ?? new LossScaleSpec()),
                 Schedule = ScheduleSpecs.Resolve(spec.Schedule ?? new ScheduleSpec()),
+                NeftuneAlpha = spec.NeftuneAlpha,
                 Seed = spec.Seed,
                 CheckpointIntervalSteps = spec.CheckpointIntervalSteps,
                 AttemptName = attempt,

@@ -100,6 +100,8 @@ internal sealed record TrainSpec
     /// <summary>Of fp16.</summary>
     public required TrainLossScale LossScale { get; init; }
 
+    public double NeftuneAlpha { get; init; }
+
     public long Seed { get; init; }
 
     public long CheckpointIntervalSteps { get; init; }
