@@ -14,7 +14,12 @@ internal static class MatrixProducts
     public static double SecondsOfStep(LlamaConfig config, long tokens, Precision precision)
     {
         using var noGrad = no_grad();
-        ScalarType type = precision == Precision.Bf16 ? ScalarType.BFloat16 : ScalarType.Float32;
+        ScalarType type = precision switch
+        {
+            Precision.Bf16 => ScalarType.BFloat16,
+            Precision.Fp16 => ScalarType.Float16,
+            _ => ScalarType.Float32,
+        };
         double layer = LlamaTensors.Layer(config).Where(w => w.Shape.Length == 2).Sum(w => Seconds(w.Shape[0], w.Shape[1], tokens, type));
         return (layer * config.NumHiddenLayers) + Seconds(config.VocabSize, config.HiddenSize, tokens, type);
     }

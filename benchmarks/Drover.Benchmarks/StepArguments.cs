@@ -30,7 +30,7 @@ internal sealed class StepArguments
     /// <summary>Weights that take no time to make: for measuring memory.</summary>
     public bool AreWeightsConstant => Text("weights", "random") == "constant";
 
-    public Precision Precision => Text("precision", "bf16") == "fp32" ? Precision.Fp32 : Precision.Bf16;
+    public Precision Precision => Enum.Parse<Precision>(Text("precision", "bf16"), ignoreCase: true);
 
     public LlamaConfig Config => new()
     {

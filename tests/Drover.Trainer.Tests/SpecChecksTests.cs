@@ -23,11 +23,12 @@ public sealed class SpecChecksTests : IAsyncLifetime
             Name = "No Spaces",
             MicroBatchRows = -1,
             Ranks = -1,
+            NeftuneAlpha = -1,
             Optimizer = new OptimizerSpec { Beta1 = 1.5, LearningRate = -1 },
             Schedule = new ScheduleSpec { MinLearningRateRatio = 2 },
         });
         Assert.Equal(StatusCode.InvalidArgument, refused.StatusCode);
-        foreach (string field in new[] { "name", "base_model", "dataset", "steps and epochs", "global_batch_rows", "micro_batch_rows", "ranks", "learning_rate", "beta1", "min_learning_rate_ratio" })
+        foreach (string field in new[] { "name", "base_model", "dataset", "steps and epochs", "global_batch_rows", "micro_batch_rows", "ranks", "learning_rate", "beta1", "min_learning_rate_ratio", "neftune_alpha" })
             Assert.Contains(field, refused.Status.Detail, StringComparison.Ordinal);
     }
 
@@ -39,6 +40,27 @@ public sealed class SpecChecksTests : IAsyncLifetime
         RpcException refused = await RefusedAsync(spec);
         Assert.Equal(StatusCode.InvalidArgument, refused.StatusCode);
         Assert.Contains("global_batch_rows (8) is not a multiple of micro_batch_rows (3) times the data-parallel replicas (1); the nearest that works is 9", refused.Status.Detail, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_schedule_that_contradicts_itself_or_does_not_fit_is_refused()
+    {
+        TrainingSpec spec = TrainerWorld.Spec("contradictory");
+        spec.Schedule = new ScheduleSpec { Kind = ScheduleKind.Wsd, WarmupSteps = 12, WarmupRatio = 0.1, DecaySteps = 9, Power = 2 };
+        RpcException refused = await RefusedAsync(spec);
+        Assert.Equal(StatusCode.InvalidArgument, refused.StatusCode);
+        foreach (string what in new[] { "warmup_steps and schedule.warmup_ratio are both given", "power is of the kind polynomial alone", "do not fit into the 20 steps" })
+            Assert.Contains(what, refused.Status.Detail, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_loss_scale_without_fp16_or_out_of_range_is_refused()
+    {
+        TrainingSpec spec = TrainerWorld.Spec("scaled");
+        spec.LossScale = new LossScaleSpec { Initial = 0.5, GrowthFactor = 1, BackoffFactor = 1, GrowthInterval = -1 };
+        RpcException refused = await RefusedAsync(spec);
+        foreach (string what in new[] { "of the precision fp16 alone", "initial is 0.5", "growth_factor is 1", "backoff_factor is 1", "growth_interval is -1" })
+            Assert.Contains(what, refused.Status.Detail, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -13,7 +13,7 @@ internal static class TrainCommands
     private static readonly Argument<string> Model = new("MODEL") { Description = "A Hugging Face folder of this machine, or a reference such as models/my-model" };
     private static readonly Option<string> Dataset = new("--dataset") { Description = "E.g. datasets/my-data", Required = true, HelpName = "DATASET" };
     private static readonly Option<int> MicroBatch = new("--micro-batch") { Description = "Rows of one forward pass on one rank", DefaultValueFactory = _ => 1 };
-    private static readonly Option<Precision> PrecisionOption = EnumOption.Of("--precision", "Type of the weights in compute", ("bf16", Precision.Bf16), ("fp32", Precision.Fp32));
+    private static readonly Option<Precision> PrecisionOption = EnumOption.Of("--precision", "Type of the weights in compute", ("bf16", Precision.Bf16), ("fp32", Precision.Fp32), ("fp16", Precision.Fp16));
     private static readonly Argument<string> Prompt = new("PROMPT") { Description = "The text to continue" };
     private static readonly Option<int> MaxNewTokens = new("--max-new-tokens") { Description = "0 means 64" };
 

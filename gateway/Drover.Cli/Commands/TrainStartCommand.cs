@@ -22,13 +22,17 @@ internal static class TrainStartCommand
     private static readonly Option<int> Threads = new("--threads-per-rank") { Description = "0 divides the machine's cores" };
     private static readonly Option<double> LearningRate = new("--learning-rate") { Description = "Peak learning rate; 0 means 3e-4" };
     private static readonly Option<long> Warmup = new("--warmup-steps") { Description = "Steps of linear warm-up" };
+    private static readonly Option<double> WarmupRatio = new("--warmup-ratio") { Description = "The same as a part of the run, 0 to 1" };
+    private static readonly Option<ScheduleKind> Schedule = EnumOption.Of("--schedule", "How the learning rate goes after the warm-up", ("cosine", ScheduleKind.Cosine), ("constant", ScheduleKind.Constant), ("linear", ScheduleKind.Linear), ("wsd", ScheduleKind.Wsd), ("polynomial", ScheduleKind.Polynomial));
+    private static readonly Option<double> DecayRatio = new("--decay-ratio") { Description = "With --schedule wsd: the last part of the run, 0 to 1, in which the learning rate comes down; 0 means 0.1" };
     private static readonly Option<double?> WeightDecay = new("--weight-decay") { Description = "Default 0.1" };
+    private static readonly Option<double> Neftune = new("--neftune-alpha") { Description = "Noise on the embeddings while training (NEFTune); 0 for none" };
     private static readonly Option<bool> Recompute = new("--recompute") { Description = "Save memory: run blocks forward again in the backward pass" };
     private static readonly Option<int> HeadChunk = new("--head-chunk-tokens") { Description = "Save memory: tokens of one slice of the head; 0 takes all at once" };
     private static readonly Option<long> CheckpointEvery = new("--checkpoint-every") { Description = "Steps between checkpoints; 0: only at the end" };
     private static readonly Option<long> Seed = new("--seed") { Description = "Seed of the row order and of random weights" };
     private static readonly Option<bool> DryRun = new("--dry-run") { Description = "Check everything and start nothing" };
-    private static readonly Option<Precision> PrecisionOption = EnumOption.Of("--precision", "Type of the weights in compute", ("bf16", Precision.Bf16), ("fp32", Precision.Fp32));
+    private static readonly Option<Precision> PrecisionOption = EnumOption.Of("--precision", "Type of the weights in compute", ("bf16", Precision.Bf16), ("fp32", Precision.Fp32), ("fp16", Precision.Fp16));
 
     public static Command Build()
     {
@@ -50,8 +54,8 @@ internal static class TrainStartCommand
           drover train start my-run --model models/base --tokenizer tokenizers/my-tokenizer --dataset datasets/my-data --steps 100 --batch 8 --ranks 2
         """)
     {
-        Name, Model, Config, Checkpoint, Dataset, Tokenizer, Steps, Epochs, GlobalBatch, MicroBatch, Ranks, Threads, LearningRate, Warmup, WeightDecay,
-        PrecisionOption, Recompute, HeadChunk, CheckpointEvery, Seed, DryRun, JobStart.Detach,
+        Name, Model, Config, Checkpoint, Dataset, Tokenizer, Steps, Epochs, GlobalBatch, MicroBatch, Ranks, Threads, LearningRate, Schedule, Warmup, WarmupRatio, DecayRatio, WeightDecay,
+        Neftune, PrecisionOption, Recompute, HeadChunk, CheckpointEvery, Seed, DryRun, JobStart.Detach,
     }.Does(RunAsync);
 
     private static async Task<int> RunAsync(CliContext context, ParseResult parse)
@@ -87,7 +91,8 @@ internal static class TrainStartCommand
             Recompute = parse.GetValue(Recompute),
             HeadChunkTokens = parse.GetValue(HeadChunk),
             Optimizer = new OptimizerSpec { LearningRate = parse.GetValue(LearningRate) },
-            Schedule = new ScheduleSpec { WarmupSteps = parse.GetValue(Warmup) },
+            Schedule = new ScheduleSpec { Kind = parse.GetValue(Schedule), WarmupSteps = parse.GetValue(Warmup), WarmupRatio = parse.GetValue(WarmupRatio), DecayRatio = parse.GetValue(DecayRatio) },
+            NeftuneAlpha = parse.GetValue(Neftune),
             Seed = parse.GetValue(Seed),
             CheckpointIntervalSteps = parse.GetValue(CheckpointEvery),
             Parallelism = ParallelismOptions.Read(parse),

@@ -33,6 +33,9 @@ public sealed record CheckpointManifest
     /// <summary>Loss of the last step, nats per labelled token.</summary>
     public required double Loss { get; init; }
 
+    /// <summary>Of a run in fp16: where its loss scale stands; null for others.</summary>
+    public LossScaleState? LossScale { get; init; }
+
     /// <summary>The Hugging Face config.json of the model, as text.</summary>
     public required string ModelConfig { get; init; }
 
@@ -54,6 +57,12 @@ public sealed record CheckpointManifest
     /// <summary>All logical tensors, ordered by kind and name.</summary>
     public required IReadOnlyList<LogicalTensor> Tensors { get; init; }
 }
+
+/// <summary>Where the dynamic loss scale of a run in fp16 stands, the same under every layout.</summary>
+/// <param name="Scale">What the next step's loss is multiplied by.</param>
+/// <param name="GoodSteps">Steps since the scale last changed.</param>
+/// <param name="SkippedSteps">Steps of the run that changed no weight: the optimizer counts the others.</param>
+public sealed record LossScaleState(double Scale, long GoodSteps, long SkippedSteps);
 
 /// <summary>A safetensors file that one rank wrote.</summary>
 /// <param name="File">Relative to the manifest.</param>

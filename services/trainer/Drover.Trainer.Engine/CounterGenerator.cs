@@ -30,6 +30,13 @@ public static class CounterGenerator
         }
     }
 
+    /// <summary>Fills values uniform in [-bound, bound): value i, counted from <paramref name="first"/>, depends on the key and i alone.</summary>
+    public static void FillUniform(Span<float> values, ulong key, double bound, long first = 0)
+    {
+        for (int i = 0; i < values.Length; i++)
+            values[i] = (float)(bound * (((Mix(key, (ulong)first + (ulong)i) >> 11) * (1.0 / (1UL << 52))) - 1));
+    }
+
     private static ulong Finish(ulong z)
     {
         z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9UL;

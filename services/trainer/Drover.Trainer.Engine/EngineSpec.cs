@@ -32,10 +32,16 @@ public sealed record EngineSpec
     /// <summary>The learning rate over steps.</summary>
     public required ScheduleSpec Schedule { get; init; }
 
+    /// <summary>Of <see cref="Precision.Fp16"/>.</summary>
+    public LossScaleSpec LossScale { get; init; } = new();
+
     /// <summary>Clips the gradient's norm over all weights and ranks to this; 0 does not clip.</summary>
     public double MaxGradNorm { get; init; } = 1.0;
 
-    /// <summary>Seed of the row order.</summary>
+    /// <summary>Strength of <see cref="EmbeddingNoise"/>; 0 for none.</summary>
+    public double NeftuneAlpha { get; init; }
+
+    /// <summary>Seed of the row order and of noise.</summary>
     public long Seed { get; init; }
 
     /// <summary>Threads of the tensor library in this process; 0 leaves its own choice (all cores).</summary>
@@ -67,32 +73,10 @@ public sealed record EngineSpec
         Require(Optimizer.Beta2 is >= 0 and < 1, $"beta2 is {Optimizer.Beta2}");
         Require(Optimizer.Epsilon > 0, $"epsilon is {Optimizer.Epsilon}");
         Require(Optimizer.WeightDecay >= 0, $"weight_decay is {Optimizer.WeightDecay}");
-        Require(Schedule.TotalSteps > 0, $"steps is {Schedule.TotalSteps}");
-        Require(Schedule.WarmupSteps >= 0, $"warmup_steps is {Schedule.WarmupSteps}");
-        Require(Schedule.MinLearningRateRatio is >= 0 and <= 1, $"min_learning_rate_ratio is {Schedule.MinLearningRateRatio}");
+        problems.AddRange(Schedule.Problems());
+        problems.AddRange(LossScale.Problems());
+        Require(NeftuneAlpha >= 0 && double.IsFinite(NeftuneAlpha), $"neftune_alpha is {NeftuneAlpha}");
         if (problems.Count > 0)
             throw new DroverException(FailureCode.InvalidArgument, "INVALID_TRAINING_SPEC", $"The training spec cannot run: {string.Join("; ", problems)}.");
-    }
-}
-
-/// <summary>Linear warm-up from 0 to the peak, then a half cosine down to a part of it at the last step.</summary>
-public sealed record ScheduleSpec
-{
-    /// <summary>Optimizer steps of the run.</summary>
-    public required long TotalSteps { get; init; }
-
-    /// <summary>Steps until the peak is reached.</summary>
-    public long WarmupSteps { get; init; }
-
-    /// <summary>Learning rate of the last step divided by the peak.</summary>
-    public double MinLearningRateRatio { get; init; } = 0.1;
-
-    /// <summary>The part of the peak learning rate that a step uses, steps counted from 1.</summary>
-    public double FactorAt(long step)
-    {
-        if (step <= WarmupSteps)
-            return (double)step / WarmupSteps;
-        double done = TotalSteps <= WarmupSteps ? 1 : Math.Min(1, (double)(step - WarmupSteps) / (TotalSteps - WarmupSteps));
-        return MinLearningRateRatio + ((1 - MinLearningRateRatio) * 0.5 * (1 + Math.Cos(Math.PI * done)));
     }
 }

@@ -10,23 +10,30 @@ internal sealed class Passage : IDisposable
     private const int Alignment = 64;
     private readonly TokenBatch _whole;
 
-    /// <param name="rows">The rows.</param>
+    /// <param name="batch">The rows.</param>
     /// <param name="model">Any part of the model.</param>
     /// <param name="spec">Who shares the tokens.</param>
-    /// <param name="sequenceRank">This rank's part of them, in the modes ring and all-to-all.</param>
+    /// <param name="rank">Which part of them is this rank's.</param>
     /// <param name="parts">Parts of the model on this rank.</param>
-    public Passage(IReadOnlyList<Formats.Datasets.PackedRow> rows, LlamaPart model, ParallelSpec spec, int sequenceRank, int parts)
+    public Passage(MicroBatch batch, LlamaPart model, ParallelSpec spec, RankCoordinates rank, int parts)
     {
-        int tokens = rows.Sum(r => r.InputIds.Length);
+        MicroBatch = batch;
+        int tokens = batch.Rows.Sum(r => r.InputIds.Length);
         int shares = spec.SequenceMode == SequenceMode.SplitGather ? spec.TensorParallel : spec.SequenceParallel;
         // The library prepares and caches kernels by shape: rows that are full but for a few tokens are to be one shape.
-        _whole = TokenBatch.From(rows, shares * (tokens >= LargeBatch ? Alignment : 1));
+        _whole = TokenBatch.From(batch.Rows, shares * (tokens >= LargeBatch ? Alignment : 1));
         int mine = _whole.TokenCount / shares;
-        Batch = spec.SequenceParallel > 1 ? _whole.Stretch(sequenceRank * mine, mine) : _whole;
+        Batch = spec.SequenceParallel > 1 ? _whole.Stretch(rank.Sequence * mine, mine) : _whole;
+        FirstToken = mine * (spec.SequenceMode == SequenceMode.SplitGather ? rank.Tensor : rank.Sequence);
         Context = new BatchContext(Batch, model.Rotary, model.Type, _whole.DocumentLengths);
         ResidualShape = [mine, model.Config.HiddenSize];
         Runs = [.. Enumerable.Range(0, parts).Select(_ => new PartRun())];
     }
+
+    public MicroBatch MicroBatch { get; }
+
+    /// <summary>Where this rank's part of the residual stream begins, in tokens of the micro-batch.</summary>
+    public int FirstToken { get; }
 
     /// <summary>The tokens that this rank's half blocks run over.</summary>
     public TokenBatch Batch { get; }

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using Drover.Formats.Datasets;
 using Drover.Trainer.Model;
 using Drover.Trainer.Parallelism;
 using static TorchSharp.torch;
@@ -13,6 +12,7 @@ namespace Drover.Trainer.Engine;
 /// </summary>
 internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeights, BlockState> states, RankGrid grid, EngineSpec spec, MemoryLedger ledger)
 {
+    private readonly EmbeddingNoise _noise = new(spec.NeftuneAlpha, spec.Seed);
     private readonly PipelineLinks _links = new(grid, parts.Length);
     private readonly Dictionary<int, Passage> _passages = [];
     private readonly int[] _backwardsLeft = new int[parts.Length];
@@ -28,8 +28,9 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
 
     /// <summary>Runs all micro-batches of a step; gradients are in the states afterwards, their reductions started.</summary>
     /// <param name="microBatches">Of this rank's replica.</param>
-    /// <param name="scale">1 / labels of the global step.</param>
-    public void Run(IReadOnlyList<PackedRow[]> microBatches, double scale)
+    /// <param name="scale">1 / labels of the global step, times the loss scale.</param>
+    /// <param name="step">From 1.</param>
+    public void Run(IReadOnlyList<MicroBatch> microBatches, double scale, long step)
     {
         (LossSum, ForwardSeconds, BackwardSeconds) = (0, 0, 0);
         Array.Fill(_backwardsLeft, microBatches.Count);
@@ -39,7 +40,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
             using var scope = NewDisposeScope();
             if (action.IsForward)
             {
-                Forward(action, PassageOf(action.MicroBatch, microBatches));
+                Forward(action, PassageOf(action.MicroBatch, microBatches), step);
                 ForwardSeconds += Stopwatch.GetElapsedTime(started).TotalSeconds;
             }
             else
@@ -53,20 +54,22 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         _reducing = null;
     }
 
-    private Passage PassageOf(int microBatch, IReadOnlyList<PackedRow[]> rows)
+    private Passage PassageOf(int microBatch, IReadOnlyList<MicroBatch> batches)
     {
         if (!_passages.TryGetValue(microBatch, out Passage? passage))
-            _passages[microBatch] = passage = new Passage(rows[microBatch], parts[0], spec.Parallel, grid.Sequence.Rank, parts.Length) { PartsLeft = parts.Length };
+            _passages[microBatch] = passage = new Passage(batches[microBatch], parts[0], spec.Parallel, grid.Coordinates, parts.Length) { PartsLeft = parts.Length };
         return passage;
     }
 
-    private void Forward(PipelineAction action, Passage passage)
+    private void Forward(PipelineAction action, Passage passage, long step)
     {
         LlamaPart part = parts[action.Part];
         PartRun run = passage.Runs[action.Part];
         Tensor x = part.Span.HasEmbedding
             ? Using(part.EmbeddingBlock, () => part.Embed(passage.Batch)).DetachFromDisposeScope()
             : _links.ReceiveForward(passage.ResidualShape, part.Type, action.MicroBatch, action.Part);
+        if (part.Span.HasEmbedding)
+            _noise.AddTo(x, passage.MicroBatch, passage.FirstToken, step);
         for (int i = 0; i < part.Layers.Count; i++)
         {
             if (i + 1 < part.Layers.Count)

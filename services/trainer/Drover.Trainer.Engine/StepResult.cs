@@ -11,6 +11,8 @@ namespace Drover.Trainer.Engine;
 /// <param name="ForwardSeconds">Of it, forward passes without the head.</param>
 /// <param name="BackwardSeconds">Of it, the head (forward and backward) and backward passes.</param>
 /// <param name="OptimizerSeconds">Of it, waiting for the last reductions, clipping and AdamW.</param>
+/// <param name="LossScale">What the loss was multiplied by before it was differentiated; 1 where the precision needs none.</param>
+/// <param name="SkippedSteps">Steps of the run, this one among them, that changed no weight because their gradients were not finite in fp16. In such a step <paramref name="GradNorm"/> is not finite.</param>
 /// <param name="ModelFlops">Floating-point operations that the model asks for over all ranks (3 times the forward products; recomputation is not counted).</param>
 public sealed record StepResult(
     long Step,
@@ -23,7 +25,9 @@ public sealed record StepResult(
     double ForwardSeconds,
     double BackwardSeconds,
     double OptimizerSeconds,
-    double ModelFlops);
+    double ModelFlops,
+    double LossScale = 1,
+    long SkippedSteps = 0);
 
 /// <summary>Loss of a model over a set of rows.</summary>
 /// <param name="LossSum">Nats, summed over labelled tokens.</param>

@@ -37,6 +37,7 @@ public sealed class TrainingEngine : IDisposable
         if (spec.Threads > 0)
             set_num_threads(spec.Threads);
         (_spec, _rows, Config) = (spec, rows, config);
+        LossScale = spec.Precision == Precision.Fp16 ? spec.LossScale.Start : null;
         _order = new RowOrder(rows.RowCount, spec.Seed);
         _grid = new RankGrid(spec.Parallel, collectives);
         _model = new RankModel(config, spec, _grid, Memory);
@@ -57,6 +58,9 @@ public sealed class TrainingEngine : IDisposable
 
     /// <summary>Optimizer steps done: 0, or what <see cref="LoadState"/> was given, and one more for each <see cref="Step"/>.</summary>
     public long StepsDone { get; private set; }
+
+    /// <summary>In fp16, where the loss scale stands: of the state, and the same on every rank. Null for other precisions.</summary>
+    public LossScaleState? LossScale { get; private set; }
 
     /// <summary>Everything of this rank that a checkpoint needs: master weights, then first, then second moments.</summary>
     public IReadOnlyList<StateSlice> State => _model.State;
@@ -83,7 +87,8 @@ public sealed class TrainingEngine : IDisposable
     /// <summary>Goes on from a saved state: every slice of <see cref="State"/> is asked for. Every rank calls it.</summary>
     /// <param name="stepsDone">Steps that the state has behind it.</param>
     /// <param name="read">Fills them.</param>
-    public void LoadState(long stepsDone, StateReader read)
+    /// <param name="lossScale">Where the loss scale stood; null, or a precision without one, for the start.</param>
+    public void LoadState(long stepsDone, StateReader read, LossScaleState? lossScale = null)
     {
         // One buffer for all: of a large model, one for each would be as much memory again.
         float[] buffer = new float[State.Max(s => s.Count)];
@@ -96,6 +101,7 @@ public sealed class TrainingEngine : IDisposable
 
         _model.PublishMaster();
         StepsDone = stepsDone;
+        LossScale = _spec.Precision == Precision.Fp16 ? lossScale ?? _spec.LossScale.Start : null;
     }
 
     /// <summary>Copies a slice of <see cref="State"/> out.</summary>
@@ -104,12 +110,15 @@ public sealed class TrainingEngine : IDisposable
     /// <summary>
     /// Does step <see cref="StepsDone"/> + 1: its rows, forward, backward, reduction over ranks, clipping, AdamW.
     /// </summary>
-    /// <exception cref="DroverException">Internal when the loss or the gradient is not finite: the weights are then those before the step.</exception>
+    /// <exception cref="DroverException">
+    /// Internal when the loss or the gradient is not finite: the weights are then those before the step. In fp16 a gradient that is not
+    /// finite skips the update only, until the loss scale is below 1.
+    /// </exception>
     public StepResult Step()
     {
         long started = Stopwatch.GetTimestamp();
         long step = StepsDone + 1;
-        List<PackedRow[]> microBatches = ReadMicroBatches(step);
+        List<MicroBatch> microBatches = ReadMicroBatches(step);
         double[] counts = CountTokens(microBatches);
         if (counts[0] == 0)
             throw new DroverException(FailureCode.FailedPrecondition, "NO_LABELS", $"No row of step {step} has a token that carries loss.");
@@ -117,7 +126,8 @@ public sealed class TrainingEngine : IDisposable
         _model.Arena?.BeginStep();
         foreach (BlockState state in _model.States.Values)
             state.BeginStep();
-        _pass.Run(microBatches, 1 / counts[0]);
+        double lossScale = LossScale?.Scale ?? 1;
+        _pass.Run(microBatches, lossScale / counts[0], step);
 
         long optimizing = Stopwatch.GetTimestamp();
         double rate = _spec.Optimizer.LearningRate * _spec.Schedule.FactorAt(step);
@@ -125,7 +135,7 @@ public sealed class TrainingEngine : IDisposable
         double loss = _grid.World.Sum(_grid.Tensor.Rank == 0 ? _pass.LossSum : 0) / counts[0];
         double norm = Update(step, rate, loss);
         StepsDone = step;
-        return new StepResult(step, loss, norm, rate, (long)counts[0], (long)counts[1], Stopwatch.GetElapsedTime(started).TotalSeconds, _pass.ForwardSeconds, _pass.BackwardSeconds, Stopwatch.GetElapsedTime(optimizing).TotalSeconds, ModelFlops.OfStep(Config, counts[1], counts[0], counts[2]));
+        return new StepResult(step, loss, norm, rate, (long)counts[0], (long)counts[1], Stopwatch.GetElapsedTime(started).TotalSeconds, _pass.ForwardSeconds, _pass.BackwardSeconds, Stopwatch.GetElapsedTime(optimizing).TotalSeconds, ModelFlops.OfStep(Config, counts[1], counts[0], counts[2]), lossScale, LossScale?.SkippedSteps ?? 0);
     }
 
     /// <inheritdoc />
@@ -137,21 +147,32 @@ public sealed class TrainingEngine : IDisposable
 
     private double Update(long step, double rate, double loss)
     {
-        double norm = Math.Sqrt(_grid.World.Sum(_model.FinishGradients()));
-        if (!double.IsFinite(loss) || !double.IsFinite(norm))
-            throw new DroverException(FailureCode.Internal, "NOT_FINITE", $"Step {step}: the loss is {loss} and the gradient norm {norm}. Lower the learning rate, or train in fp32.");
-        double clip = _spec.MaxGradNorm > 0 && norm > _spec.MaxGradNorm ? norm / _spec.MaxGradNorm : 1;
-        Tensor stepTensor = tensor((float)step), scale = tensor((float)clip);
-        foreach (BlockState state in _model.States.Values)
-            state.Update(_spec.Optimizer, rate, stepTensor, scale);
-        _model.Arena?.EndStep();
+        double lossScale = LossScale?.Scale ?? 1;
+        // A sum over all ranks: what is not finite on one is not finite on any, so that all skip or none.
+        double norm = Math.Sqrt(_grid.World.Sum(_model.FinishGradients())) / lossScale;
+        bool isFinite = double.IsFinite(norm);
+        LossScaleState? next = LossScale is null ? null : _spec.LossScale.After(LossScale, isFinite);
+        if (!double.IsFinite(loss) || (!isFinite && next is not { Scale: >= 1 }))
+            throw new DroverException(FailureCode.Internal, "NOT_FINITE", $"Step {step}: the loss is {loss} and the gradient norm {norm}{(next is null ? "" : $" at a loss scale of {lossScale}")}. Lower the learning rate, or train in {(next is null ? "fp32" : "bf16 or fp32")}.");
+        LossScale = next;
+        if (isFinite)
+            UpdateWeights(step - (next?.SkippedSteps ?? 0), rate, norm, lossScale);
+        _model.Arena?.EndStep(isWhole: isFinite);
         return norm;
     }
 
-    // Labels, tokens, and the sum of squared document lengths, over all replicas.
-    private double[] CountTokens(List<PackedRow[]> microBatches)
+    private void UpdateWeights(long updates, double rate, double norm, double lossScale)
     {
-        double[] counts = [microBatches.Sum(m => m.Sum(TokenBatch.CountLabels)), microBatches.Sum(m => m.Sum(r => (long)r.InputIds.Length)), microBatches.Sum(m => m.Sum(r => r.DocumentLengths.Sum(l => (double)l * l)))];
+        double clip = _spec.MaxGradNorm > 0 && norm > _spec.MaxGradNorm ? norm / _spec.MaxGradNorm : 1;
+        Tensor step = tensor((float)updates), scale = tensor((float)(clip * lossScale));
+        foreach (BlockState state in _model.States.Values)
+            state.Update(_spec.Optimizer, rate, step, scale);
+    }
+
+    // Labels, tokens, and the sum of squared document lengths, over all replicas.
+    private double[] CountTokens(List<MicroBatch> microBatches)
+    {
+        double[] counts = [microBatches.Sum(m => m.Rows.Sum(TokenBatch.CountLabels)), microBatches.Sum(m => m.Rows.Sum(r => (long)r.InputIds.Length)), microBatches.Sum(m => m.Rows.Sum(r => r.DocumentLengths.Sum(l => (double)l * l)))];
         // The ranks of a replica have the same rows: one of them counts.
         if (_grid.Coordinates is not { Pipeline: 0, Sequence: 0, Tensor: 0 })
             Array.Clear(counts);
@@ -161,16 +182,17 @@ public sealed class TrainingEngine : IDisposable
 
     // Place of a row in the step: accumulation first, then replica, then within the micro-batch, so that the rows of a step are
     // the same for any layout.
-    private List<PackedRow[]> ReadMicroBatches(long step)
+    private List<MicroBatch> ReadMicroBatches(long step)
     {
         int size = _spec.MicroBatchRows, accumulation = _spec.GlobalBatchRows / (size * _grid.Replicas);
-        var batches = new List<PackedRow[]>(accumulation);
+        var batches = new List<MicroBatch>(accumulation);
         for (int a = 0; a < accumulation; a++)
         {
             long first = ((step - 1) * _spec.GlobalBatchRows) + (((long)a * _grid.Replicas) + _grid.Coordinates.Data) * size;
-            PackedRow[] rows = [.. Enumerable.Range(0, size).Select(i => _rows.Read(_order.RowAt(first + i)))];
+            long[] ids = [.. Enumerable.Range(0, size).Select(i => _order.RowAt(first + i))];
+            PackedRow[] rows = [.. ids.Select(_rows.Read)];
             LanguageModel.CheckIds(Config, rows);
-            batches.Add(rows);
+            batches.Add(new MicroBatch(rows, ids));
         }
 
         return batches;

@@ -38,9 +38,12 @@ public static class HeadLoss
                 continue;
             // d loss / d logits = softmax - one-hot.
             probabilities.scatter_add_(1, target, isHere.neg());
-            Tensor gradient = probabilities.to(hidden.dtype);
-            hiddenGradient.narrow(0, start, count).copy_(gradient.matmul(matrix).mul_(scale));
-            Gradients.AddProduct(matrixGradient, gradient, h, scale);
+            // fp16 holds small probabilities only once they are scaled up; elsewhere the smaller tensors are scaled.
+            bool isEarly = hidden.dtype == ScalarType.Float16;
+            Tensor gradient = (isEarly ? probabilities.mul_(scale) : probabilities).to(hidden.dtype);
+            double late = isEarly ? 1 : scale;
+            hiddenGradient.narrow(0, start, count).copy_(gradient.matmul(matrix).mul_(late));
+            Gradients.AddProduct(matrixGradient, gradient, h, late);
         }
 
         return loss;

@@ -30,7 +30,12 @@ public sealed class LlamaPart : IDisposable
         _vocabulary = vocabulary ?? new WholeVocabulary();
         Config = config;
         Span = span;
-        Type = precision == Precision.Bf16 ? ScalarType.BFloat16 : ScalarType.Float32;
+        Type = precision switch
+        {
+            Precision.Bf16 => ScalarType.BFloat16,
+            Precision.Fp16 => ScalarType.Float16,
+            _ => ScalarType.Float32,
+        };
         Rotary = new RotaryTables(config);
         var blocks = new List<BlockWeights>();
         BlockWeights Add(IEnumerable<(string Name, long[] Shape)> weights)

@@ -8,4 +8,7 @@ public enum Precision
 
     /// <summary>bf16 products with fp32 sums; norms, loss and softmax statistics in fp32.</summary>
     Bf16 = 2,
+
+    /// <summary>fp16 products, of which gradients need a loss scale; norms, loss and softmax statistics in fp32.</summary>
+    Fp16 = 3,
 }

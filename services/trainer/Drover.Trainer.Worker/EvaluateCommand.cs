@@ -20,5 +20,5 @@ internal static class EvaluateCommand
         rank.Events.Write(new WorkerEvent { Evaluated = new EvaluatedEvent(sums.LossSum, sums.LabelTokens) });
     }
 
-    public static Precision PrecisionOf(WorkerSpec spec) => spec.Precision == "fp32" ? Precision.Fp32 : Precision.Bf16;
+    public static Precision PrecisionOf(WorkerSpec spec) => Enum.Parse<Precision>(spec.Precision, ignoreCase: true);
 }

@@ -26,7 +26,7 @@ internal static class TrainCommand
         long steps = TotalSteps(train, rows.RowCount);
         using var engine = new TrainingEngine(EngineSpecOf(spec, train, steps), config, rank.Collectives, rows);
         if (resume is not null)
-            engine.LoadState(resume.Manifest.Step, ModelSource.FromCheckpoint(resume).Read);
+            engine.LoadState(resume.Manifest.Step, ModelSource.FromCheckpoint(resume).Read, resume.Manifest.LossScale);
         else if (weights is not null)
             engine.LoadWeights(weights);
         else
@@ -39,6 +39,7 @@ internal static class TrainCommand
             RowsConsumed = engine.StepsDone * train.GlobalBatchRows,
             TokensSeen = resume?.Manifest.TokensSeen ?? 0,
             Loss = resume?.Manifest.Loss ?? 0,
+            LossScale = engine.LossScale,
             ModelConfig = config.ToJson(),
             RunSpec = train.RunSpec,
             Dataset = spec.Dataset,
@@ -88,9 +89,28 @@ internal static class TrainCommand
             Epsilon = train.Epsilon,
             WeightDecay = train.WeightDecay,
         },
-        Schedule = new ScheduleSpec { TotalSteps = steps, WarmupSteps = train.WarmupSteps, MinLearningRateRatio = train.MinLearningRateRatio },
+        Schedule = ScheduleOf(train.Schedule, steps),
+        LossScale = new LossScaleSpec
+        {
+            Initial = train.LossScale.Initial,
+            GrowthFactor = train.LossScale.GrowthFactor,
+            BackoffFactor = train.LossScale.BackoffFactor,
+            GrowthInterval = train.LossScale.GrowthInterval,
+        },
         MaxGradNorm = train.MaxGradNorm,
+        NeftuneAlpha = train.NeftuneAlpha,
         Seed = train.Seed,
         Threads = spec.Threads,
+    };
+
+    private static ScheduleSpec ScheduleOf(TrainSchedule schedule, long steps) => new()
+    {
+        Kind = Enum.Parse<ScheduleKind>(schedule.Kind),
+        TotalSteps = steps,
+        WarmupSteps = schedule.WarmupSteps > 0 ? schedule.WarmupSteps : ScheduleSpec.StepsOf(schedule.WarmupRatio, steps),
+        MinLearningRateRatio = schedule.MinLearningRateRatio,
+        DecaySteps = schedule.DecaySteps > 0 ? schedule.DecaySteps : ScheduleSpec.StepsOf(schedule.DecayRatio, steps),
+        DecayShape = Enum.Parse<DecayShape>(schedule.DecayShape),
+        Power = schedule.Power,
     };
 }

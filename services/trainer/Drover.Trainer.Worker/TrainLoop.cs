@@ -44,6 +44,7 @@ internal sealed class TrainLoop : IDisposable
                 RowsConsumed = step.Step * _spec.GlobalBatchRows,
                 TokensSeen = _state.TokensSeen + step.RealTokens,
                 Loss = step.Loss,
+                LossScale = _engine.LossScale,
             };
             Tell(step, memory);
             if (written)
@@ -101,13 +102,15 @@ internal sealed class TrainLoop : IDisposable
         double flops = step.ModelFlops / step.Seconds;
         _rank.Events.Write(new WorkerEvent
         {
-            Step = new StepEvent(step.Step, step.Loss, step.LearningRate, step.GradNorm, tokensPerSecond, flops, memory, _state.TokensSeen, step.LabelTokens, step.Seconds),
+            Step = new StepEvent(step.Step, step.Loss, step.LearningRate, step.GradNorm, tokensPerSecond, flops, memory, _state.TokensSeen, step.LabelTokens, step.Seconds, step.LossScale, step.SkippedSteps),
         });
         _board?.Write(
             step.Step,
             ("train/loss", step.Loss),
             ("train/learning_rate", step.LearningRate),
             ("train/grad_norm", step.GradNorm),
+            ("train/loss_scale", step.LossScale),
+            ("train/skipped_steps", step.SkippedSteps),
             ("speed/tokens_per_second", tokensPerSecond),
             ("speed/model_flops_per_second", flops),
             ("speed/step_seconds", step.Seconds),

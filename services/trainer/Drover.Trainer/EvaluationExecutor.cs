@@ -38,7 +38,7 @@ internal sealed class EvaluationExecutor(WorkerLauncher launcher, AttemptFolders
         string folder = folders.Open(AttemptFolders.Evaluations);
         WorkerSpec worker = launcher.NewSpec(folder) with
         {
-            Precision = spec.Precision == Precision.Fp32 ? "fp32" : "bf16",
+            Precision = TrainingSpecs.NameOf(spec.Precision),
             MicroBatchRows = Math.Max(1, spec.MicroBatchRows),
             Dataset = spec.Dataset,
             Evaluate = new EvaluateSpec(spec.Model),

@@ -161,6 +161,8 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
         TokensSeen = step.TokensSeen,
         LabelTokens = step.LabelTokens,
         StepSeconds = step.Seconds,
+        LossScale = step.LossScale,
+        SkippedSteps = step.SkippedSteps,
     };
 
     /// <summary>What is known of one start of the ranks.</summary>

@@ -30,8 +30,11 @@ internal static partial class TrainingSpecs
         Require(spec.Steps != 0 || spec.Epochs != 0, "steps and epochs are both 0: give one");
         Require(spec.CheckpointIntervalSteps >= 0, $"checkpoint_interval_steps is {spec.CheckpointIntervalSteps}");
         Require(spec.MaxRestarts >= -1, $"max_restarts is {spec.MaxRestarts}; give a number, 0 for {DefaultRestarts}, or -1 for none");
+        Require(spec.NeftuneAlpha >= 0 && double.IsFinite(spec.NeftuneAlpha), $"neftune_alpha is {spec.NeftuneAlpha}");
         problems.AddRange(PlanProblems(spec));
-        problems.AddRange(OptimizerProblems(spec.Optimizer ?? new OptimizerSpec(), spec.Schedule ?? new ScheduleSpec()));
+        problems.AddRange(OptimizerProblems(spec.Optimizer ?? new OptimizerSpec()));
+        problems.AddRange(LossScaleSpecs.Problems(spec.LossScale, spec.Precision));
+        problems.AddRange(ScheduleSpecs.Problems(spec.Schedule ?? new ScheduleSpec(), spec.Steps));
         return problems;
     }
 
@@ -67,7 +70,7 @@ internal static partial class TrainingSpecs
         return problems;
     }
 
-    private static List<string> OptimizerProblems(OptimizerSpec optimizer, ScheduleSpec schedule)
+    private static List<string> OptimizerProblems(OptimizerSpec optimizer)
     {
         var problems = new List<string>();
         void Require(bool good, string what)
@@ -82,8 +85,6 @@ internal static partial class TrainingSpecs
         Require(optimizer.Epsilon >= 0, $"optimizer.epsilon is {optimizer.Epsilon}");
         Require(optimizer.WeightDecay >= 0, $"optimizer.weight_decay is {optimizer.WeightDecay}");
         Require(optimizer.MaxGradNorm >= 0, $"optimizer.max_grad_norm is {optimizer.MaxGradNorm}");
-        Require(schedule.WarmupSteps >= 0, $"schedule.warmup_steps is {schedule.WarmupSteps}");
-        Require(schedule.MinLearningRateRatio is >= 0 and <= 1, $"schedule.min_learning_rate_ratio is {schedule.MinLearningRateRatio}");
         return problems;
     }
 
@@ -122,11 +123,10 @@ internal static partial class TrainingSpecs
     public static WorkerSpec ForWorkers(WorkerSpec blank, TrainingSpec spec, string resumeFrom, string attempt)
     {
         OptimizerSpec optimizer = spec.Optimizer ?? new OptimizerSpec();
-        ScheduleSpec schedule = spec.Schedule ?? new ScheduleSpec();
         return blank with
         {
             Threads = spec.ThreadsPerRank > 0 ? spec.ThreadsPerRank : Math.Max(1, Environment.ProcessorCount / Ranks(spec)),
-            Precision = spec.Precision == Precision.Fp32 ? "fp32" : "bf16",
+            Precision = NameOf(spec.Precision),
             MicroBatchRows = MicroBatchRows(spec),
             Dataset = spec.Dataset,
             Train = new TrainSpec
@@ -150,14 +150,23 @@ internal static partial class TrainingSpecs
                 Epsilon = Or(optimizer.Epsilon, 1e-8),
                 WeightDecay = optimizer.HasWeightDecay ? optimizer.WeightDecay : 0.1,
                 MaxGradNorm = optimizer.HasMaxGradNorm ? optimizer.MaxGradNorm : 1.0,
-                WarmupSteps = schedule.WarmupSteps,
-                MinLearningRateRatio = schedule.HasMinLearningRateRatio ? schedule.MinLearningRateRatio : 0.1,
+                LossScale = LossScaleSpecs.Resolve(spec.LossScale ?? new LossScaleSpec()),
+                Schedule = ScheduleSpecs.Resolve(spec.Schedule ?? new ScheduleSpec()),
+                NeftuneAlpha = spec.NeftuneAlpha,
                 Seed = spec.Seed,
                 CheckpointIntervalSteps = spec.CheckpointIntervalSteps,
                 AttemptName = attempt,
             },
         };
     }
+
+    /// <summary>What a precision is called towards the ranks.</summary>
+    public static string NameOf(Precision precision) => precision switch
+    {
+        Precision.Fp32 => "fp32",
+        Precision.Fp16 => "fp16",
+        _ => "bf16",
+    };
 
     private static double Or(double value, double fallback) => value == 0 ? fallback : value;
 

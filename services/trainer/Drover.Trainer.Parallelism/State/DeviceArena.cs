@@ -76,7 +76,13 @@ internal sealed class DeviceArena
     }
 
     /// <summary>What follows until the next step (a checkpoint, new weights) is not of the record.</summary>
-    public void EndStep() => _isInStep = false;
+    /// <param name="isWhole">The step did not leave out its update.</param>
+    public void EndStep(bool isWhole = true)
+    {
+        _isInStep = false;
+        if (!isWhole)
+            _record.Forget();
+    }
 
     /// <summary>A piece is about to be read or written, here or there: it gets memory if it has none, and moves to the device if it may stay.</summary>
     /// <param name="piece">Which.</param>

@@ -28,6 +28,16 @@ internal sealed class UseRecord
         _position = 0;
     }
 
+    /// <summary>The warm-up step was left early: the next one is the warm-up.</summary>
+    public void Forget()
+    {
+        if (IsComplete)
+            return;
+        _uses.Clear();
+        _others.Clear();
+        _places.Clear();
+    }
+
     /// <summary>A piece is used.</summary>
     /// <param name="piece">Its number.</param>
     /// <param name="others">Bytes of everything else at this moment.</param>

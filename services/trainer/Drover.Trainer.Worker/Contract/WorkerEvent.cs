@@ -33,7 +33,9 @@ internal sealed record StepEvent(
     long MemoryBytes,
     long TokensSeen,
     long LabelTokens,
-    double Seconds);
+    double Seconds,
+    double LossScale,
+    long SkippedSteps);
 
 /// <summary>All shards and the pending manifest are in the store.</summary>
 internal sealed record CheckpointEvent(string Prefix, long Step);

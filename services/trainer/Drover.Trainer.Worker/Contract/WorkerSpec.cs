@@ -31,7 +31,7 @@ internal sealed record WorkerSpec
     /// <summary>Threads of each rank; 0 for all cores.</summary>
     public int Threads { get; init; }
 
-    /// <summary>"fp32" or "bf16".</summary>
+    /// <summary>"fp32", "bf16" or "fp16".</summary>
     public string Precision { get; init; } = "bf16";
 
     public int MicroBatchRows { get; init; } = 1;
@@ -95,9 +95,12 @@ internal sealed record TrainSpec
 
     public required double MaxGradNorm { get; init; }
 
-    public long WarmupSteps { get; init; }
+    public required TrainSchedule Schedule { get; init; }
 
-    public required double MinLearningRateRatio { get; init; }
+    /// <summary>Of fp16.</summary>
+    public required TrainLossScale LossScale { get; init; }
+
+    public double NeftuneAlpha { get; init; }
 
     public long Seed { get; init; }
 
@@ -106,6 +109,20 @@ internal sealed record TrainSpec
     /// <summary>Tells TensorBoard files of attempts apart.</summary>
     public required string AttemptName { get; init; }
 }
+
+/// <summary>The learning rate over the steps. A ratio is of the run's steps, which only the worker knows where epochs decide; it counts where the steps are 0.</summary>
+/// <param name="Kind">Name of a ScheduleKind of the engine.</param>
+/// <param name="WarmupSteps">Until the peak.</param>
+/// <param name="WarmupRatio">The same.</param>
+/// <param name="MinLearningRateRatio">Of the last step.</param>
+/// <param name="DecaySteps">Of WarmupStableDecay.</param>
+/// <param name="DecayRatio">The same.</param>
+/// <param name="DecayShape">Name of a DecayShape of the engine.</param>
+/// <param name="Power">Of Polynomial.</param>
+internal sealed record TrainSchedule(string Kind, long WarmupSteps, double WarmupRatio, double MinLearningRateRatio, long DecaySteps, double DecayRatio, string DecayShape, double Power);
+
+/// <summary>Dynamic loss scaling: see the engine's LossScaleSpec.</summary>
+internal sealed record TrainLossScale(double Initial, double GrowthFactor, double BackoffFactor, long GrowthInterval);
 
 internal sealed record EvaluateSpec(string Model);
 
