@@ -149,10 +149,10 @@ public sealed class TrainingEngine : IDisposable
         return norm;
     }
 
-    // Labels, tokens, and the sum of squared document lengths, over all replicas.
+    // Labels, tokens, and the sum of squared document lengths (as far as windows see), over all replicas.
     private double[] CountTokens(List<PackedRow[]> microBatches)
     {
-        double[] counts = [microBatches.Sum(m => m.Sum(TokenBatch.CountLabels)), microBatches.Sum(m => m.Sum(r => (long)r.InputIds.Length)), microBatches.Sum(m => m.Sum(r => r.DocumentLengths.Sum(l => (double)l * l)))];
+        double[] counts = [microBatches.Sum(m => m.Sum(TokenBatch.CountLabels)), microBatches.Sum(m => m.Sum(r => (long)r.InputIds.Length)), microBatches.Sum(m => m.Sum(r => r.DocumentLengths.Sum(l => ModelFlops.SquaredLength(Config, l))))];
         // The ranks of a replica have the same rows: one of them counts.
         if (_grid.Coordinates is not { Pipeline: 0, Sequence: 0, Tensor: 0 })
             Array.Clear(counts);

@@ -18,7 +18,7 @@ internal sealed class ShardedState : BlockState
     private readonly bool _offloadOptimizer;
     private readonly bool _offloadWeights;
     private readonly ICollectives _data;
-    private readonly ICollectives? _splitTokens;
+    private readonly UncutGradients _uncut;
     private readonly MemoryLedger _ledger;
     private readonly long _shard;
     private readonly LedgerTensor[] _optimizer;
@@ -32,10 +32,10 @@ internal sealed class ShardedState : BlockState
     private int _uses;
     private int _backwards;
 
-    public ShardedState(BlockWeights weights, ParallelSpec spec, ScalarType type, ICollectives data, ICollectives? splitTokens, MemoryLedger ledger)
+    public ShardedState(BlockWeights weights, ParallelSpec spec, ScalarType type, ICollectives data, UncutGradients uncut, MemoryLedger ledger)
         : base(weights)
     {
-        (_stage, _type, _data, _splitTokens, _ledger) = (spec.Placement, type, data, splitTokens, ledger);
+        (_stage, _type, _data, _uncut, _ledger) = (spec.Placement, type, data, uncut, ledger);
         (_offloadOptimizer, _offloadWeights) = (spec.OffloadOptimizer, spec.OffloadWeights);
         _shard = (weights.Count + data.WorldSize - 1) / data.WorldSize;
         MemoryPlace optimizerPlace = _offloadOptimizer ? MemoryPlace.Host : MemoryPlace.Device;
@@ -117,13 +117,13 @@ internal sealed class ShardedState : BlockState
         {
             if (!isLast)
                 return;
-            SumUncut(_splitTokens);
+            _uncut.Sum(Weights, Gradient);
             Tensor own = OwnPartOf(_gradient!.Values);
             _scatter = new Scatter(_data.StartReduceScatterSum(TensorMemory.AddressOf(_gradient.Values), TensorMemory.AddressOf(own), _shard), null, own.DetachFromDisposeScope());
             return;
         }
 
-        SumUncut(_splitTokens);
+        _uncut.Sum(Weights, Gradient);
         Tensor part = OwnPartOf(_gradient!.Values).DetachFromDisposeScope();
         _scatter = new Scatter(_data.StartReduceScatterSum(TensorMemory.AddressOf(_gradient.Values), TensorMemory.AddressOf(part), _shard), _gradient, part);
         _gradient = null;
