@@ -1,6 +1,5 @@
 using Drover.Formats.Checkpoints;
 using Drover.Formats.HuggingFace;
-using Drover.Trainer.Collectives;
 using Drover.Trainer.Model;
 using Drover.Trainer.Parallelism;
 using static TorchSharp.torch;
@@ -38,8 +37,9 @@ internal sealed class RankModel : IDisposable
                 _ => null,
             },
             cut ? new TensorVocabulary(grid.Tensor, config.VocabSize) : null))];
+        var uncut = new UncutGradients(grid.Tensor, splitTokens);
         foreach (BlockWeights block in Parts.SelectMany(p => p.Blocks))
-            States[block] = NewState(block, parallel, Parts[0].Type, splitTokens ? grid.Tensor : null, ledger);
+            States[block] = NewState(block, parallel, Parts[0].Type, uncut, ledger);
         if (config.TieWordEmbeddings && parallel.PipelineParallel > 1)
         {
             _tiedEmbedding = Parts[0].Span.HasEmbedding ? States[Parts[0].EmbeddingBlock] : null;
@@ -104,11 +104,11 @@ internal sealed class RankModel : IDisposable
             part.Dispose();
     }
 
-    private BlockState NewState(BlockWeights block, ParallelSpec spec, ScalarType type, ICollectives? splitTokens, MemoryLedger ledger) => spec.Placement switch
+    private BlockState NewState(BlockWeights block, ParallelSpec spec, ScalarType type, UncutGradients uncut, MemoryLedger ledger) => spec.Placement switch
     {
-        StatePlacement.Replicated => new ReplicatedState(block, type, _grid.Data, splitTokens, ledger),
-        StatePlacement.Gemini => new GeminiState(block, spec.Gemini.ChunkValues, type, _grid.Data, splitTokens, Arena!),
-        _ => new ShardedState(block, spec, type, _grid.Data, splitTokens, ledger),
+        StatePlacement.Replicated => new ReplicatedState(block, type, _grid.Data, uncut, ledger),
+        StatePlacement.Gemini => new GeminiState(block, spec.Gemini.ChunkValues, type, _grid.Data, uncut, Arena!),
+        _ => new ShardedState(block, spec, type, _grid.Data, uncut, ledger),
     };
 
     private void ListState()

@@ -1,5 +1,4 @@
 using Drover.Formats.Checkpoints;
-using Drover.Trainer.Collectives;
 using Drover.Trainer.Model;
 using static TorchSharp.torch;
 
@@ -114,16 +113,6 @@ public abstract class BlockState(BlockWeights weights) : IDisposable
 
         Part(0, decayed, spec.WeightDecay);
         Part(decayed, count - decayed, 0);
-    }
-
-    /// <summary>Sums what every rank of a cut holds, where each saw only its part of the tokens (split-gather).</summary>
-    protected void SumUncut(ICollectives? splitTokens)
-    {
-        if (splitTokens is null || weights.Count == weights.UncutStart)
-            return;
-        using var scope = NewDisposeScope();
-        Tensor tail = Gradient.narrow(0, weights.UncutStart, weights.Count - weights.UncutStart);
-        splitTokens.StartAllReduceSum(TensorMemory.AddressOf(tail), tail.numel()).Wait();
     }
 }
 

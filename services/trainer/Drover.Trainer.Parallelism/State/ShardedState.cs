@@ -18,7 +18,7 @@ internal sealed class ShardedState : BlockState
     private readonly bool _offloadOptimizer;
     private readonly bool _offloadWeights;
     private readonly ICollectives _data;
-    private readonly ICollectives? _splitTokens;
+    private readonly UncutGradients _uncut;
     private readonly MemoryLedger _ledger;
     private readonly long _shard;
     private readonly LedgerTensor[] _optimizer;
@@ -33,10 +33,10 @@ internal sealed class ShardedState : BlockState
     private int _backwards;
     private bool _isShardWritten;
 
-    public ShardedState(BlockWeights weights, ParallelSpec spec, ScalarType type, ICollectives data, ICollectives? splitTokens, MemoryLedger ledger)
+    public ShardedState(BlockWeights weights, ParallelSpec spec, ScalarType type, ICollectives data, UncutGradients uncut, MemoryLedger ledger)
         : base(weights)
     {
-        (_stage, _type, _data, _splitTokens, _ledger) = (spec.Placement, type, data, splitTokens, ledger);
+        (_stage, _type, _data, _uncut, _ledger) = (spec.Placement, type, data, uncut, ledger);
         (_offloadOptimizer, _offloadWeights) = (spec.OffloadOptimizer, spec.OffloadWeights);
         _shard = (weights.Count + data.WorldSize - 1) / data.WorldSize;
         MemoryPlace optimizerPlace = _offloadOptimizer ? MemoryPlace.Host : MemoryPlace.Device;
@@ -123,13 +123,13 @@ internal sealed class ShardedState : BlockState
         {
             if (!isLast)
                 return;
-            SumUncut(_splitTokens);
+            _uncut.Sum(Weights, Gradient);
             Tensor own = OwnPartOf(_gradient!.Values);
             _scatter = new Scatter(_data.StartReduceScatterSum(TensorMemory.AddressOf(_gradient.Values), TensorMemory.AddressOf(own), _shard), null, null);
             return;
         }
 
-        SumUncut(_splitTokens);
+        _uncut.Sum(Weights, Gradient);
         // The first sum of a step goes where it belongs; later ones arrive in the whole gradient and are added.
         Tensor? part = _isShardWritten ? OwnPartOf(_gradient!.Values).DetachFromDisposeScope() : null;
         _scatter = new Scatter(_data.StartReduceScatterSum(TensorMemory.AddressOf(_gradient!.Values), TensorMemory.AddressOf(part ?? _gradientShard.Values), _shard), _gradient, part);
