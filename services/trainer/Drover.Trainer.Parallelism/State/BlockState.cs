@@ -12,6 +12,8 @@ namespace Drover.Trainer.Parallelism;
 /// </summary>
 public abstract class BlockState(BlockWeights weights) : IDisposable
 {
+    private readonly (long Start, long End)[] _trained = [.. Trained(weights.Runs)];
+
     /// <summary>Names and places of the weights; attached to values between <see cref="Acquire"/> and <see cref="Release"/>.</summary>
     public BlockWeights Weights => weights;
 
@@ -65,19 +67,28 @@ public abstract class BlockState(BlockWeights weights) : IDisposable
     /// <param name="gradientScale">Scalar tensor that the gradient is divided by.</param>
     public abstract void Update(AdamWSpec spec, double learningRate, Tensor step, Tensor gradientScale);
 
-    /// <summary>Sum of squares of the owned gradient. What every rank of a cut holds is counted where <paramref name="countUncut"/>.</summary>
+    /// <summary>Sum of squares of the owned gradient of trained weights. What every rank of a cut holds is counted where <paramref name="countUncut"/>.</summary>
     public double SquaredNorm(bool countUncut)
     {
         if (Copies.Rank != 0)
             return 0;
         using var scope = NewDisposeScope();
-        long count = countUncut ? Owned.Count : Math.Clamp(weights.UncutStart - Owned.Start, 0, Owned.Count);
+        long start = Owned.Start, end = start + Owned.Count;
+        if (!countUncut)
+            end = Math.Clamp(weights.UncutStart, start, end);
         double sum = 0;
-        foreach (Tensor piece in count == 0 ? [] : OwnedGradient)
+        foreach (Tensor piece in start == end || weights.IsFrozen ? [] : OwnedGradient)
         {
-            double norm = piece.narrow(0, 0, Math.Min(count, piece.numel())).norm().item<float>();
-            sum += norm * norm;
-            count -= Math.Min(count, piece.numel());
+            foreach ((long first, long last) in _trained)
+            {
+                long from = Math.Max(first, start), to = Math.Min(Math.Min(last, end), start + piece.numel());
+                if (from >= to)
+                    continue;
+                double norm = piece.narrow(0, from - start, to - from).norm().item<float>();
+                sum += norm * norm;
+            }
+
+            start += piece.numel();
         }
 
         return sum;
@@ -95,21 +106,38 @@ public abstract class BlockState(BlockWeights weights) : IDisposable
     /// <inheritdoc />
     public abstract void Dispose();
 
-    /// <summary>AdamW on a stretch: matrices with weight decay, the rest without.</summary>
+    /// <summary>AdamW on a stretch: matrices with weight decay, the rest without, frozen weights not at all.</summary>
     protected void UpdateStretch(AdamWSpec spec, double learningRate, Tensor step, Tensor gradientScale, long start, OptimizerTensors state, Tensor gradient)
     {
-        long count = gradient.numel(), decayed = Math.Clamp(weights.DecayCount - start, 0, count);
-        void Part(long from, long length, double decay)
+        foreach (UpdateRun run in weights.Runs)
         {
-            if (length == 0)
-                return;
+            // Not the padding after the last weight: with it the update would end elsewhere in the library's vector code than without ranks.
+            long from = Math.Max(0, run.Start - start), to = Math.Min(gradient.numel(), run.End - start);
+            if (from >= to || run.RateFactor == 0)
+                continue;
             using var scope = NewDisposeScope();
-            Tensor Of(Tensor t) => t.narrow(0, from, length);
-            AtenScripts.AdamW(Of(state.Master), Of(gradient), Of(state.FirstMoment), Of(state.SecondMoment), step, gradientScale, learningRate, spec.Beta1, spec.Beta2, decay, spec.Epsilon);
+            Tensor Of(Tensor t) => t.narrow(0, from, to - from);
+            AtenScripts.AdamW(Of(state.Master), Of(gradient), Of(state.FirstMoment), Of(state.SecondMoment), step, gradientScale, learningRate * run.RateFactor, spec.Beta1, spec.Beta2, run.HasDecay ? spec.WeightDecay : 0, spec.Epsilon);
+        }
+    }
+
+    // Stretches without frozen weights, as long as they can be: one for all where nothing is frozen.
+    private static IEnumerable<(long Start, long End)> Trained(IReadOnlyList<UpdateRun> runs)
+    {
+        long start = -1;
+        foreach (UpdateRun run in runs)
+        {
+            if (run.RateFactor != 0 && start < 0)
+                start = run.Start;
+            if (run.RateFactor == 0 && start >= 0)
+            {
+                yield return (start, run.Start);
+                start = -1;
+            }
         }
 
-        Part(0, decayed, spec.WeightDecay);
-        Part(decayed, count - decayed, 0);
+        if (start >= 0)
+            yield return (start, runs[^1].End);
     }
 
     /// <summary>Sums what every rank of a cut holds, where each saw only its part of the tokens (split-gather).</summary>
