@@ -40,6 +40,21 @@ public class GeminiArenaTests
         Assert.Equal((800, 0), (ledger.DeviceBytes, arena.Report.Evictions));
     }
 
+    [Fact]
+    public void What_is_expected_has_its_room_before_it_comes()
+    {
+        using var device = new Device([5, 5], 100);
+        device.Step([1, 2]);
+        device.Step([1, 2]);
+        Assert.Equal((40, 0), (device.Ledger.DeviceBytes, device.Evictions));
+        device.Ledger.Expect(80);
+        Assert.Equal((20, 1), (device.Ledger.DeviceBytes, device.Evictions));
+        // A guess that cannot be met is no failure.
+        device.Ledger.Expect(1000);
+        Assert.Equal((0, 2), (device.Ledger.DeviceBytes, device.Evictions));
+        device.AssertValues();
+    }
+
     [Theory]
     [InlineData(0)]
     [InlineData(0.3)]
@@ -121,7 +136,7 @@ public class GeminiArenaTests
         {
             _budget = budget;
             _arena = new DeviceArena(new GeminiSpec { Policy = GeminiPolicy.Auto, DeviceBudgetBytes = budget }, Ledger);
-            _pieces = [.. sizes.Select((s, i) => _arena.Enter(Kinds[i % 3], s, ScalarType.Float32, MemoryPlace.Host))];
+            _pieces = [.. sizes.Select((s, i) => _arena.Enter(Kinds[i / 2 % 3], s, ScalarType.Float32, MemoryPlace.Host))];
             foreach (GeminiPiece piece in _pieces)
             {
                 _arena.Use(piece);
@@ -131,24 +146,26 @@ public class GeminiArenaTests
 
         public MemoryLedger Ledger { get; } = new();
 
+        public long Evictions => _arena.Report.Evictions;
+
         public void Step(int[] choices)
         {
-            var held = new Queue<LedgerTensor>();
+            var held = new Queue<(long Bytes, LedgerTensor? Tensor)>();
             _arena.BeginStep();
             foreach (int choice in choices)
             {
                 if (choice % 3 > 0)
                     _arena.Use(_pieces[choice % _pieces.Length]);
                 else if (choice % 2 == 0 && held.Count > 0)
-                    held.Dequeue().Dispose();
+                    Release(held.Dequeue());
                 else
-                    Hold(held, 1 + (choice % 9));
+                    Hold(held, 4 * (1 + (choice % 9)), isTensor: choice % 5 > 2);
                 Assert.True(Ledger.DeviceBytes <= _budget);
-                Assert.Equal(_pieces.Where(p => p.IsOnDevice).Sum(p => p.Bytes) + held.Sum(t => 4 * t.Values.numel()), Ledger.DeviceBytes);
+                Assert.Equal(_pieces.Where(p => p.IsOnDevice).Sum(p => p.Bytes) + held.Sum(h => h.Bytes), Ledger.DeviceBytes);
             }
 
-            foreach (LedgerTensor tensor in held)
-                tensor.Dispose();
+            while (held.Count > 0)
+                Release(held.Dequeue());
             _arena.EndStep();
         }
 
@@ -165,18 +182,28 @@ public class GeminiArenaTests
         }
 
         // Pieces never stand in the way: it is refused only where it does not fit beside what else is held.
-        private void Hold(Queue<LedgerTensor> held, int values)
+        private void Hold(Queue<(long Bytes, LedgerTensor? Tensor)> held, long bytes, bool isTensor)
         {
-            bool fits = held.Sum(t => 4 * t.Values.numel()) + (4 * values) <= _budget;
+            bool fits = held.Sum(h => h.Bytes) + bytes <= _budget;
             try
             {
-                held.Enqueue(Ledger.New(MemoryClass.Buffers, MemoryPlace.Device, values, ScalarType.Float32));
+                LedgerTensor? tensor = isTensor ? Ledger.New(MemoryClass.Buffers, MemoryPlace.Device, bytes / 4, ScalarType.Float32) : null;
+                if (tensor is null)
+                    Ledger.Count(MemoryClass.Activations, MemoryPlace.Device, bytes);
+                held.Enqueue((bytes, tensor));
                 Assert.True(fits);
             }
             catch (DroverException)
             {
                 Assert.False(fits);
             }
+        }
+
+        private void Release((long Bytes, LedgerTensor? Tensor) held)
+        {
+            if (held.Tensor is null)
+                Ledger.Count(MemoryClass.Activations, MemoryPlace.Device, -held.Bytes);
+            held.Tensor?.Dispose();
         }
     }
 }

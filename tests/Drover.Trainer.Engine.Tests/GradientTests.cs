@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Drover.Formats.HuggingFace;
 using Drover.Trainer.Model;
 using static TorchSharp.torch;
@@ -7,17 +8,30 @@ namespace Drover.Trainer.Engine.Tests;
 /// <summary>The gradients that the blocks write out, tensor by tensor, against autograd through the plainest model there is.</summary>
 public sealed class GradientTests
 {
-    public static TheoryData<bool, bool, int, int> Models() => new()
+    private static readonly Dictionary<string, LlamaConfig> Models = new(StringComparer.Ordinal)
     {
-        { false, false, 4, 2 }, { true, false, 4, 4 }, { false, true, 4, 1 }, { true, true, 6, 3 },
+        ["llama"] = SmallRun.Config,
+        ["llama, tied, a key head for each"] = SmallRun.Config with { TieWordEmbeddings = true, NumKeyValueHeads = 4 },
+        ["llama, biased, one key head"] = SmallRun.Config with { AttentionBias = true, MlpBias = true, NumKeyValueHeads = 1 },
+        ["llama, tied, biased, wide heads"] = SmallRun.Config with { TieWordEmbeddings = true, AttentionBias = true, MlpBias = true, NumAttentionHeads = 6, NumKeyValueHeads = 3, HeadDim = 12 },
+        ["llama, yarn"] = SmallRun.Config with { RopeScaling = JsonElement.Parse("""{"rope_type":"yarn","factor":4}""") },
+        ["llama, dynamic"] = SmallRun.Config with { MaxPositionEmbeddings = 40, RopeScaling = JsonElement.Parse("""{"rope_type":"dynamic","factor":2}""") },
+        ["mistral"] = SmallRun.Config with { ModelType = "mistral", SlidingWindow = 300 },
+        ["mistral, narrow window"] = SmallRun.Config with { ModelType = "mistral", SlidingWindow = 5 },
+        ["qwen2"] = SmallRun.Config with { ModelType = "qwen2" },
+        ["qwen2, half of it sliding"] = SmallRun.Config with { ModelType = "qwen2", UseSlidingWindow = true, SlidingWindow = 17, MaxWindowLayers = 1 },
+        ["qwen3"] = SmallRun.Config with { ModelType = "qwen3", HeadDim = 16 },
+        ["qwen3, biased, tied"] = SmallRun.Config with { ModelType = "qwen3", AttentionBias = true, TieWordEmbeddings = true },
     };
 
+    public static TheoryData<string> Names() => [.. Models.Keys];
+
     [Theory]
-    [MemberData(nameof(Models))]
-    public void Every_gradient_equals_autograd(bool tied, bool biased, int heads, int keyHeads)
+    [MemberData(nameof(Names))]
+    public void Every_gradient_equals_autograd(string model)
     {
         using var scope = NewDisposeScope();
-        var config = SmallRun.Config with { TieWordEmbeddings = tied, AttentionBias = biased, MlpBias = biased, HiddenSize = 8 * heads, NumAttentionHeads = heads, NumKeyValueHeads = keyHeads, NumHiddenLayers = 2 };
+        LlamaConfig config = Models[model] with { NumHiddenLayers = 2 };
         using var part = new LlamaPart(config, Precision.Fp32, PartSpan.Whole(config));
         Dictionary<string, Tensor> weights = Attach(part);
         using TokenBatch batch = TokenBatch.From([.. Enumerable.Range(0, 3).Select(i => new RandomRows(3, 300, config.VocabSize, seed: 8).Read(i))]);
@@ -52,7 +66,8 @@ public sealed class GradientTests
         return weights;
     }
 
-    private static (double Loss, Dictionary<string, Tensor> Gradients) Written(LlamaPart part, TokenBatch batch, double scale)
+    /// <summary>Loss, and the gradients that the blocks write out, by name.</summary>
+    internal static (double Loss, Dictionary<string, Tensor> Gradients) Written(LlamaPart part, TokenBatch batch, double scale)
     {
         using var context = new BatchContext(batch, part.Rotary, part.Type);
         Tensor[] flat = [.. part.Blocks.Select(b => zeros(b.Count))];
@@ -84,14 +99,19 @@ internal static class NaiveModel
     /// <summary>Sum of the losses of the labelled tokens.</summary>
     public static Tensor Loss(LlamaConfig config, Dictionary<string, Tensor> weights, TokenBatch batch)
     {
-        (Tensor cos, Tensor sin) = new RotaryTables(config).For(batch.Positions, ScalarType.Float32);
-        Tensor mask = Mask(batch);
+        (Tensor cos, Tensor sin) = new RotaryTables(config).For(batch.Positions, batch.LengthOfDocument, ScalarType.Float32);
         Tensor x = weights[LlamaTensors.Embedding].index_select(0, batch.Ids);
         for (int i = 0; i < config.NumHiddenLayers; i++)
         {
             string prefix = $"model.layers.{i}.";
             Tensor Linear(Tensor input, string name) => nn.functional.linear(input, weights[$"{prefix}{name}.weight"], weights.GetValueOrDefault($"{prefix}{name}.bias"));
-            x = x + Linear(Attention(config, Norm(x, weights[prefix + "input_layernorm.weight"], config), Linear, cos, sin, mask), "self_attn.o_proj");
+            Tensor Heads(Tensor input, string name)
+            {
+                Tensor heads = Linear(input, $"self_attn.{name}_proj").view(x.shape[0], -1, config.HeadSize);
+                return weights.TryGetValue($"{prefix}self_attn.{name}_norm.weight", out Tensor? norm) ? Norm(heads, norm, config) : heads;
+            }
+
+            x = x + Linear(Attention(config, Norm(x, weights[prefix + "input_layernorm.weight"], config), Heads, cos.unsqueeze(1), sin.unsqueeze(1), Mask(batch, config.WindowOf(i))), "self_attn.o_proj");
             Tensor n = Norm(x, weights[prefix + "post_attention_layernorm.weight"], config);
             x = x + Linear(nn.functional.silu(Linear(n, "mlp.gate_proj")) * Linear(n, "mlp.up_proj"), "mlp.down_proj");
         }
@@ -101,10 +121,10 @@ internal static class NaiveModel
         return nn.functional.cross_entropy(logits, batch.Targets, reduction: nn.Reduction.Sum);
     }
 
-    private static Tensor Attention(LlamaConfig config, Tensor x, Func<Tensor, string, Tensor> linear, Tensor cos, Tensor sin, Tensor mask)
+    private static Tensor Attention(LlamaConfig config, Tensor x, Func<Tensor, string, Tensor> heads, Tensor cos, Tensor sin, Tensor mask)
     {
-        Tensor Heads(string name) => linear(x, name).view(x.shape[0], -1, config.HeadSize).transpose(0, 1);
-        Tensor q = AtenScripts.Rotate(Heads("self_attn.q_proj"), cos, sin), k = AtenScripts.Rotate(Heads("self_attn.k_proj"), cos, sin), v = Heads("self_attn.v_proj");
+        Tensor Rotated(string name) => AtenScripts.Rotate(heads(x, name), cos, sin).transpose(0, 1);
+        Tensor q = Rotated("q"), k = Rotated("k"), v = heads(x, "v").transpose(0, 1);
         long group = q.shape[0] / k.shape[0];
         Tensor scores = q.matmul(k.repeat_interleave(group, 0).transpose(1, 2)) / Math.Sqrt(config.HeadSize);
         return (scores + mask).softmax(-1).matmul(v.repeat_interleave(group, 0)).transpose(0, 1).reshape(x.shape[0], -1);
@@ -112,7 +132,7 @@ internal static class NaiveModel
 
     private static Tensor Norm(Tensor x, Tensor weight, LlamaConfig config) => x * (x.square().mean([-1], true) + config.RmsNormEps).rsqrt() * weight;
 
-    private static Tensor Mask(TokenBatch batch)
+    private static Tensor Mask(TokenBatch batch, int? window)
     {
         int n = batch.TokenCount;
         var values = new float[n * n];
@@ -127,7 +147,7 @@ internal static class NaiveModel
         for (int i = 0; i < n; i++)
         {
             for (int j = 0; j < n; j++)
-                values[(i * n) + j] = j <= i && documentOf[i] == documentOf[j] ? 0 : float.NegativeInfinity;
+                values[(i * n) + j] = j <= i && i - j < (window ?? n) && documentOf[i] == documentOf[j] ? 0 : float.NegativeInfinity;
         }
 
         return tensor(values, [n, n]);

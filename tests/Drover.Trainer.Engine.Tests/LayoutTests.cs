@@ -82,21 +82,23 @@ public class LayoutTests
         });
 
     [Fact]
-    public void Tiles_let_each_token_see_its_document_up_to_itself_and_nothing_else() =>
-        Gen.Select(Gen.Int[1, 700].List[1, 6], Gen.Int[1, 5]).Sample((lengths, shares) =>
+    public void Tiles_let_each_token_see_its_document_and_window_up_to_itself_and_nothing_else() =>
+        Gen.Select(Gen.Int[1, 700].List[1, 6], Gen.Int[1, 5], Gen.OneOf(Gen.Const(0), Gen.Int[1, 40], Gen.Int[41, 900])).Sample((lengths, shares, size) =>
         {
             int tokens = lengths.Sum();
             var row = new Formats.Datasets.PackedRow(new int[tokens], new int[tokens], [.. lengths]);
             using TokenBatch batch = TokenBatch.From([row], shares);
             using var context = new BatchContext(batch, new RotaryTables(SmallRun.Config), TorchSharp.torch.ScalarType.Float32);
+            int? window = size == 0 ? null : size;
+            VisibleKeys visible = context.VisibleWithin(window);
             int share = batch.TokenCount / shares;
             var random = new Random(tokens);
             for (int q = 0; q < shares; q++)
             {
                 for (int k = 0; k < shares; k++)
                 {
-                    foreach (AttentionTile tile in context.TilesOf((q * share, share), (k * share, share)))
-                        AssertMask(context, tile, batch.DocumentLengths, random);
+                    foreach (AttentionTile tile in visible.TilesOf((q * share, share), (k * share, share)))
+                        AssertMask(visible, tile, window ?? tokens, batch.DocumentLengths, random);
                 }
             }
         }, iter: 40);
@@ -150,9 +152,9 @@ public class LayoutTests
         Assert.All(Enumerable.Range(0, ranks), r => Assert.Equal(actions[r].Length, next[r]));
     }
 
-    private static void AssertMask(BatchContext context, AttentionTile tile, IReadOnlyList<long> lengths, Random random)
+    private static void AssertMask(VisibleKeys visible, AttentionTile tile, int window, IReadOnlyList<long> lengths, Random random)
     {
-        float[] mask = context.MaskOf(tile).contiguous().data<float>().ToArray();
+        float[] mask = visible.MaskOf(tile).contiguous().data<float>().ToArray();
         int DocumentOf(int token)
         {
             int document = 0;
@@ -165,7 +167,7 @@ public class LayoutTests
         {
             int query = random.Next(tile.QueryCount), key = random.Next(tile.KeyCount);
             int q = tile.QueryStart + query, k = tile.KeyStart + key;
-            Assert.Equal(k <= q && DocumentOf(q) == DocumentOf(k), mask[(query * tile.KeyCount) + key] == 0);
+            Assert.Equal(k <= q && q - k < window && DocumentOf(q) == DocumentOf(k), mask[(query * tile.KeyCount) + key] == 0);
         }
     }
 }

@@ -51,7 +51,19 @@ public class MemoryFormulaTests
     [MemberData(nameof(Matrix))]
     public void Planned_bytes_are_within_a_tenth_of_what_ranks_count(string layout, int ranks, Precision precision, bool recompute, bool tied)
     {
-        LlamaConfig config = SmallRun.Config with { NumHiddenLayers = 5, TieWordEmbeddings = tied };
+        AssertPlanned(layout, ranks, precision, recompute, SmallRun.Config with { NumHiddenLayers = 5, TieWordEmbeddings = tied });
+    }
+
+    [Theory]
+    [InlineData("ddp", Precision.Fp32)]
+    [InlineData("tp 2", Precision.Bf16)]
+    [InlineData("split_gather", Precision.Fp32)]
+    [InlineData("pp 2 zero3", Precision.Bf16)]
+    public void Norms_of_heads_are_planned_too(string layout, Precision precision) =>
+        AssertPlanned(layout, 2, precision, recompute: false, SmallRun.Config with { ModelType = "qwen3", HeadDim = 12, NumHiddenLayers = 5 });
+
+    private static void AssertPlanned(string layout, int ranks, Precision precision, bool recompute, LlamaConfig config)
+    {
         EngineSpec spec = SmallRun.Spec with { Parallel = Layouts[layout], Precision = precision, MicroBatchRows = 1, Recompute = recompute };
         var measured = new Dictionary<(MemoryClass, MemoryPlace), long>[ranks];
         ThreadRanks.Run(ranks, collectives =>

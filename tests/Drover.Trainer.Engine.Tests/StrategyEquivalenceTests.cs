@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Drover.Formats.HuggingFace;
 using Drover.Trainer.Collectives;
 
@@ -47,8 +48,17 @@ public class StrategyEquivalenceTests
 
     private static readonly Dictionary<bool, Lazy<Trained>> Reference = new()
     {
-        [false] = new(() => Train(new SingleRank(), new ParallelSpec(), tied: false, recompute: false, [])),
-        [true] = new(() => Train(new SingleRank(), new ParallelSpec(), tied: true, recompute: false, [])),
+        [false] = new(() => Train(new SingleRank(), new ParallelSpec(), Config(tied: false), recompute: false, [])),
+        [true] = new(() => Train(new SingleRank(), new ParallelSpec(), Config(tied: true), recompute: false, [])),
+    };
+
+    private static readonly Dictionary<string, LlamaConfig> Families = new(StringComparer.Ordinal)
+    {
+        ["qwen3"] = Config(tied: false) with { ModelType = "qwen3", HeadDim = 12 },
+        ["qwen3, biased"] = Config(tied: true) with { ModelType = "qwen3", AttentionBias = true },
+        ["qwen2, sliding"] = Config(tied: true) with { ModelType = "qwen2", UseSlidingWindow = true, SlidingWindow = 6, MaxWindowLayers = 2 },
+        ["mistral"] = Config(tied: false) with { ModelType = "mistral", SlidingWindow = 5 },
+        ["llama, dynamic"] = Config(tied: false) with { MaxPositionEmbeddings = 8, RopeScaling = JsonElement.Parse("""{"rope_type":"dynamic","factor":2}""") },
     };
 
     public static TheoryData<string, bool, bool> Matrix()
@@ -70,11 +80,28 @@ public class StrategyEquivalenceTests
     [MemberData(nameof(Matrix))]
     public void A_strategy_trains_the_model_that_one_rank_trains(string strategy, bool tied, bool recompute)
     {
+        AssertTrainsTheSame(strategy, Config(tied), recompute, Reference[tied].Value);
+    }
+
+    [Theory]
+    [InlineData("qwen3", "tp 2")]
+    [InlineData("qwen3, biased", "tp 2 x dp 2 zero1")]
+    [InlineData("qwen3, biased", "split_gather x dp 2 zero3")]
+    [InlineData("qwen2, sliding", "tp 2 x pp 2")]
+    [InlineData("mistral", "ring 2")]
+    [InlineData("mistral", "all_to_all")]
+    [InlineData("llama, dynamic", "ring 4")]
+    public void A_strategy_trains_models_of_other_families_too(string family, string strategy) =>
+        AssertTrainsTheSame(strategy, Families[family], recompute: false, Train(new SingleRank(), new ParallelSpec(), Families[family], recompute: false, []));
+
+    private static LlamaConfig Config(bool tied) => SmallRun.Config with { TieWordEmbeddings = tied, NumHiddenLayers = 5 };
+
+    private static void AssertTrainsTheSame(string strategy, LlamaConfig config, bool recompute, Trained expected)
+    {
         (int ranks, ParallelSpec spec) = Strategies[strategy];
-        Trained expected = Reference[tied].Value;
         var weights = new Dictionary<string, float[]>(StringComparer.Ordinal);
         var all = new Trained[ranks];
-        ThreadRanks.Run(ranks, collectives => all[collectives.Rank] = Train(collectives, spec, tied, recompute, weights));
+        ThreadRanks.Run(ranks, collectives => all[collectives.Rank] = Train(collectives, spec, config, recompute, weights));
         foreach (Trained rank in all)
             SmallRun.AssertSame(expected.Steps, rank.Steps);
         Assert.Equal(expected.Weights.Keys.Order(), weights.Keys.Order());
@@ -87,9 +114,8 @@ public class StrategyEquivalenceTests
 
     private static ParallelSpec GeminiAuto(long budget) => Gemini(new GeminiSpec { Policy = GeminiPolicy.Auto, DeviceBudgetBytes = budget });
 
-    private static Trained Train(ICollectives collectives, ParallelSpec parallel, bool tied, bool recompute, Dictionary<string, float[]> weights)
+    private static Trained Train(ICollectives collectives, ParallelSpec parallel, LlamaConfig config, bool recompute, Dictionary<string, float[]> weights)
     {
-        LlamaConfig config = SmallRun.Config with { TieWordEmbeddings = tied, NumHiddenLayers = 5 };
         EngineSpec spec = SmallRun.Spec with { MicroBatchRows = 1, Recompute = recompute, Parallel = parallel, HeadChunkTokens = 16 };
         using TrainingEngine engine = SmallRun.Engine(spec, config, collectives);
         StepResult[] steps = [.. Enumerable.Range(0, Steps).Select(_ => engine.Step())];

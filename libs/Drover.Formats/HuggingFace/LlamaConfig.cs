@@ -1,12 +1,13 @@
 using System.Buffers;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using Drover.Errors;
 
 namespace Drover.Formats.HuggingFace;
 
 /// <summary>
-/// <c>config.json</c> of a LLaMA. Keys that Drover does not know are kept in <see cref="Unknown"/> and written back, so an
+/// <c>config.json</c> of a LLaMA or of another <see cref="ModelFamily"/>. Keys that Drover does not know are kept in <see cref="Unknown"/> and written back, so an
 /// export loses nothing. Both the legacy pair (rope_theta, rope_scaling) and transformers 5's rope_parameters are read
 /// and written, and so are both names of the data type: transformers 4 knows the first of each only.
 /// </summary>
@@ -17,11 +18,13 @@ public sealed record LlamaConfig
     public const string FileName = "config.json";
 
     private const string RopeParameters = "rope_parameters";
+    private const string SlidingLayer = "sliding_attention";
+    private const string FullLayer = "full_attention";
 
-    /// <summary>Model class names; "LlamaForCausalLM" is required.</summary>
+    /// <summary>Model class names; that of the family is among them.</summary>
     public string[] Architectures { get; set; } = ["LlamaForCausalLM"];
 
-    /// <summary>"llama".</summary>
+    /// <summary>Names the family.</summary>
     public string ModelType { get; set; } = "llama";
 
     /// <summary>Rows of the embedding matrices.</summary>
@@ -67,11 +70,23 @@ public sealed record LlamaConfig
     /// <summary>Whether the head uses the embedding matrix.</summary>
     public bool TieWordEmbeddings { get; set; }
 
-    /// <summary>Biases on q, k, v and o.</summary>
-    public bool AttentionBias { get; set; }
+    /// <summary>Biases on q, k, v and o, in families that know the key.</summary>
+    public bool? AttentionBias { get; set; }
 
-    /// <summary>Biases in the MLP.</summary>
-    public bool MlpBias { get; set; }
+    /// <summary>Biases in the MLP, in families that know the key.</summary>
+    public bool? MlpBias { get; set; }
+
+    /// <summary>How many tokens, itself counted, a token sees in layers that slide; null for all.</summary>
+    public int? SlidingWindow { get; set; }
+
+    /// <summary>Qwen: whether any layer slides.</summary>
+    public bool? UseSlidingWindow { get; set; }
+
+    /// <summary>Qwen: the first layer that slides, where <see cref="LayerTypes"/> does not say.</summary>
+    public int? MaxWindowLayers { get; set; }
+
+    /// <summary>Qwen: "full_attention" or "sliding_attention" for each layer.</summary>
+    public string[]? LayerTypes { get; set; }
 
     /// <summary>Dropout of attention weights; LLaMA has none.</summary>
     public double AttentionDropout { get; set; }
@@ -106,6 +121,34 @@ public sealed record LlamaConfig
     [JsonIgnore]
     public int HeadSize => HeadDim ?? HiddenSize / NumAttentionHeads;
 
+    /// <summary>What the model's class does whatever the config says.</summary>
+    [JsonIgnore]
+    public ModelFamily Family => ModelFamily.Find(ModelType) ?? throw new DroverException(FailureCode.InvalidArgument, "UNSUPPORTED_MODEL_CONFIG", $"config.json: {UnknownFamily()}.");
+
+    /// <summary>Whether q, k and v have biases.</summary>
+    [JsonIgnore]
+    public bool HasQueryKeyValueBias => Family.AlwaysQueryKeyValueBias || HasOutputBias;
+
+    /// <summary>Whether o has a bias.</summary>
+    [JsonIgnore]
+    public bool HasOutputBias => Family.KnowsAttentionBias && AttentionBias == true;
+
+    /// <summary>Whether gate, up and down have biases.</summary>
+    [JsonIgnore]
+    public bool HasMlpBias => Family.KnowsMlpBias && MlpBias == true;
+
+    /// <summary>How many tokens, itself counted, a token sees in a layer; null for all of its document.</summary>
+    public int? WindowOf(int layer)
+    {
+        bool slides = Family.Sliding switch
+        {
+            SlidingLayers.All => true,
+            SlidingLayers.ByConfig => UseSlidingWindow == true && (LayerTypes is null ? layer >= (MaxWindowLayers ?? 0) : LayerTypes[layer] == SlidingLayer),
+            _ => false,
+        };
+        return slides ? SlidingWindow : null;
+    }
+
     /// <summary>Reads and checks a config.</summary>
     /// <param name="json">The file's text.</param>
     /// <param name="file">For messages.</param>
@@ -115,11 +158,13 @@ public sealed record LlamaConfig
         LlamaConfig config;
         try
         {
-            config = JsonSerializer.Deserialize(json, LlamaConfigJson.Default.LlamaConfig)
-                ?? throw new JsonException("it is null");
+            JsonNode keys = JsonNode.Parse(json) ?? throw new JsonException("it is null");
+            if (keys["model_type"] is JsonValue type && type.TryGetValue(out string? name))
+                ModelFamily.Find(name)?.FillIn(keys.AsObject());
+            config = JsonSerializer.Deserialize(keys, LlamaConfigJson.Default.LlamaConfig) ?? throw new JsonException("it is null");
             config = config.WithRopeParameters();
         }
-        catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException)
+        catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException or ArgumentException)
         {
             throw new DroverException(FailureCode.InvalidArgument, "INVALID_MODEL_CONFIG", $"'{file}' is not the config.json of a LLaMA: {e.Message}", e);
         }
@@ -134,7 +179,10 @@ public sealed record LlamaConfig
     public string ToJson()
     {
         var extra = new Dictionary<string, JsonElement>(Unknown ?? [], StringComparer.Ordinal) { [RopeParameters] = RopeParametersOf(RopeTheta, RopeScaling) };
-        LlamaConfig both = this with { TorchDtype = TorchDtype ?? Dtype, Dtype = Dtype ?? TorchDtype, Unknown = extra };
+        // Null is no window; a file without the key has the family's default.
+        if (Family.Sliding != SlidingLayers.None && SlidingWindow is null)
+            extra["sliding_window"] = JsonElement.Parse("null");
+        LlamaConfig both = this with { NumKeyValueHeads = KeyValueHeads, HeadDim = HeadSize, TorchDtype = TorchDtype ?? Dtype, Dtype = Dtype ?? TorchDtype, Unknown = extra };
         return JsonSerializer.Serialize(both, LlamaConfigJson.Default.LlamaConfig) + "\n";
     }
 
@@ -145,7 +193,8 @@ public sealed record LlamaConfig
         var others = new Dictionary<string, JsonElement>(Unknown, StringComparer.Ordinal);
         others.Remove(RopeParameters);
         double theta = rope.TryGetProperty("rope_theta", out JsonElement t) ? t.GetDouble() : RopeTheta;
-        bool scaled = rope.TryGetProperty("rope_type", out JsonElement type) && type.GetString() != "default";
+        // Anything beside theta is kept: what it means is looked at later.
+        bool scaled = rope.EnumerateObject().Any(p => p.Name != "rope_theta" && !(p.Name == "rope_type" && p.Value.GetString() == "default"));
         return this with { RopeTheta = theta, RopeScaling = scaled ? Rewrite(rope, null) : RopeScaling, Unknown = others };
     }
 
@@ -195,8 +244,9 @@ public sealed record LlamaConfig
                 problems.Add(what);
         }
 
-        Require(ModelType == "llama", $"model_type is '{ModelType}', and only 'llama' is supported");
-        Require(Architectures?.Contains("LlamaForCausalLM") == true, $"architectures is [{string.Join(", ", Architectures ?? [])}], and only LlamaForCausalLM is supported");
+        ModelFamily? family = ModelFamily.Find(ModelType);
+        Require(family is not null, UnknownFamily());
+        Require(family is null || Architectures?.Contains(family.Architecture) == true, $"architectures is [{string.Join(", ", Architectures ?? [])}], and of model_type '{ModelType}' only {family?.Architecture} is supported");
         Require(HiddenAct == "silu", $"hidden_act is '{HiddenAct}', and only 'silu' is supported");
         Require(VocabSize > 0, $"vocab_size is {VocabSize}");
         Require(HiddenSize > 0, $"hidden_size is {HiddenSize}");
@@ -210,8 +260,23 @@ public sealed record LlamaConfig
             Require(HeadSize > 0 && HeadSize % 2 == 0, $"head_dim ({HeadSize}) is not a positive even number");
         }
 
+        problems.AddRange(RotaryScaling.Problems(RopeScaling));
+        if (family?.Sliding is SlidingLayers.All or SlidingLayers.ByConfig)
+            CheckWindows(family, Require);
         return problems;
     }
+
+    private void CheckWindows(ModelFamily family, Action<bool, string> require)
+    {
+        require(SlidingWindow is null or > 0, $"sliding_window is {SlidingWindow}; give a positive number, or null for none");
+        if (family.Sliding != SlidingLayers.ByConfig || LayerTypes is null)
+            return;
+        require(LayerTypes.Length == NumHiddenLayers, $"layer_types has {LayerTypes.Length} entries for {NumHiddenLayers} layers");
+        require(LayerTypes.All(t => t is FullLayer or SlidingLayer), $"layer_types holds '{LayerTypes.FirstOrDefault(t => t is not (FullLayer or SlidingLayer))}', and only {FullLayer} and {SlidingLayer} are supported");
+        require(!LayerTypes.Contains(SlidingLayer) || (UseSlidingWindow == true && SlidingWindow is not null), $"layer_types holds {SlidingLayer}, but use_sliding_window is not true or there is no sliding_window");
+    }
+
+    private string UnknownFamily() => $"model_type is '{ModelType}', and only {string.Join(", ", ModelFamily.All.Select(f => f.ModelType))} are supported";
 }
 
 /// <summary>Serializes <see cref="LlamaConfig"/>.</summary>

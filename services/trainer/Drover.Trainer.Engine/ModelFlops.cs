@@ -12,7 +12,7 @@ public static class ModelFlops
     /// <param name="config">The model.</param>
     /// <param name="tokens">Tokens of the step.</param>
     /// <param name="labels">Tokens that the head runs for.</param>
-    /// <param name="squaredLengths">Sum of the squares of document lengths.</param>
+    /// <param name="squaredLengths">Sum of <see cref="SquaredLength"/> over the documents.</param>
     public static double OfStep(LlamaConfig config, double tokens, double labels, double squaredLengths)
     {
         double layer = LlamaTensors.Layer(config).Where(w => w.Shape.Length == 2).Sum(w => (double)w.Shape[0] * w.Shape[1]);
@@ -20,4 +20,8 @@ public static class ModelFlops
         double head = 2 * labels * config.VocabSize * (double)config.HiddenSize;
         return 3 * ((config.NumHiddenLayers * ((2 * tokens * layer) + attention)) + head);
     }
+
+    /// <summary>Twice the keys that the tokens of a document see, a layer on average: the square of its length where no window is shorter.</summary>
+    public static double SquaredLength(LlamaConfig config, double length) =>
+        Enumerable.Range(0, config.NumHiddenLayers).Average(i => config.WindowOf(i) is { } window && window < length ? (2 * length * window) - ((double)window * window) : length * length);
 }

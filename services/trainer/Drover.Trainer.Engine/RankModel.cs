@@ -1,6 +1,5 @@
 using Drover.Formats.Checkpoints;
 using Drover.Formats.HuggingFace;
-using Drover.Trainer.Collectives;
 using Drover.Trainer.Model;
 using Drover.Trainer.Parallelism;
 using static TorchSharp.torch;
@@ -38,8 +37,9 @@ internal sealed class RankModel : IDisposable
                 _ => null,
             },
             cut ? new TensorVocabulary(grid.Tensor, config.VocabSize) : null))];
+        var uncut = new UncutGradients(grid.Tensor, splitTokens);
         foreach (BlockWeights block in Parts.SelectMany(p => p.Blocks))
-            States[block] = NewState(block, parallel, Parts[0].Type, splitTokens ? grid.Tensor : null, ledger);
+            States[block] = NewState(block, parallel, Parts[0].Type, uncut, ledger);
         if (config.TieWordEmbeddings && parallel.PipelineParallel > 1)
         {
             _tiedEmbedding = Parts[0].Span.HasEmbedding ? States[Parts[0].EmbeddingBlock] : null;
@@ -72,20 +72,29 @@ internal sealed class RankModel : IDisposable
             state.PublishMaster();
     }
 
-    /// <summary>Waits for all reductions; a tied embedding gets the gradient of both ends of the pipeline at both ends.</summary>
-    public void FinishGradients()
+    /// <summary>
+    /// Waits for all reductions, in the order in which they were started, and takes norms while the later ones go on; a tied embedding
+    /// gets the gradient of both ends of the pipeline at both ends.
+    /// </summary>
+    /// <returns>This rank's part of the squared norm of the gradient: every weight counts once over all ranks.</returns>
+    public double FinishGradients()
     {
-        foreach (BlockState state in States.Values)
+        BlockState? tied = _tiedEmbedding ?? _tiedHead;
+        double norm = 0;
+        foreach (BlockState state in States.Values.Reverse())
+        {
             state.FinishGradient();
-        if ((_tiedEmbedding ?? _tiedHead) is not { } tied)
-            return;
+            if (state != tied)
+                norm += state.SquaredNorm(_grid.Tensor.Rank == 0);
+        }
+
+        if (tied is null)
+            return norm;
         using var scope = NewDisposeScope();
         foreach (Tensor gradient in tied.OwnedGradient)
             _grid.Ends.StartAllReduceSum(TensorMemory.AddressOf(gradient), gradient.numel()).Wait();
+        return norm + (tied == _tiedHead ? 0 : tied.SquaredNorm(_grid.Tensor.Rank == 0));
     }
-
-    /// <summary>This rank's part of the squared norm of the gradient: every weight counts once over all ranks.</summary>
-    public double SquaredNorm() => States.Values.Where(s => s != _tiedHead).Sum(s => s.SquaredNorm(_grid.Tensor.Rank == 0));
 
     public void Dispose()
     {
@@ -95,11 +104,11 @@ internal sealed class RankModel : IDisposable
             part.Dispose();
     }
 
-    private BlockState NewState(BlockWeights block, ParallelSpec spec, ScalarType type, ICollectives? splitTokens, MemoryLedger ledger) => spec.Placement switch
+    private BlockState NewState(BlockWeights block, ParallelSpec spec, ScalarType type, UncutGradients uncut, MemoryLedger ledger) => spec.Placement switch
     {
-        StatePlacement.Replicated => new ReplicatedState(block, type, _grid.Data, splitTokens, ledger),
-        StatePlacement.Gemini => new GeminiState(block, spec.Gemini.ChunkValues, type, _grid.Data, splitTokens, Arena!),
-        _ => new ShardedState(block, spec, type, _grid.Data, splitTokens, ledger),
+        StatePlacement.Replicated => new ReplicatedState(block, type, _grid.Data, uncut, ledger),
+        StatePlacement.Gemini => new GeminiState(block, spec.Gemini.ChunkValues, type, _grid.Data, uncut, Arena!),
+        _ => new ShardedState(block, spec, type, _grid.Data, uncut, ledger),
     };
 
     private void ListState()

@@ -147,10 +147,9 @@ public sealed class TrainingEngine : IDisposable
 
     private double Update(long step, double rate, double loss)
     {
-        _model.FinishGradients();
         double lossScale = LossScale?.Scale ?? 1;
         // A sum over all ranks: what is not finite on one is not finite on any, so that all skip or none.
-        double norm = Math.Sqrt(_grid.World.Sum(_model.SquaredNorm())) / lossScale;
+        double norm = Math.Sqrt(_grid.World.Sum(_model.FinishGradients())) / lossScale;
         bool isFinite = double.IsFinite(norm);
         LossScaleState? next = LossScale is null ? null : _spec.LossScale.After(LossScale, isFinite);
         if (!double.IsFinite(loss) || (!isFinite && next is not { Scale: >= 1 }))
@@ -170,10 +169,10 @@ public sealed class TrainingEngine : IDisposable
             state.Update(_spec.Optimizer, rate, step, scale);
     }
 
-    // Labels, tokens, and the sum of squared document lengths, over all replicas.
+    // Labels, tokens, and the sum of squared document lengths (as far as windows see), over all replicas.
     private double[] CountTokens(List<MicroBatch> microBatches)
     {
-        double[] counts = [microBatches.Sum(m => m.Rows.Sum(TokenBatch.CountLabels)), microBatches.Sum(m => m.Rows.Sum(r => (long)r.InputIds.Length)), microBatches.Sum(m => m.Rows.Sum(r => r.DocumentLengths.Sum(l => (double)l * l)))];
+        double[] counts = [microBatches.Sum(m => m.Rows.Sum(TokenBatch.CountLabels)), microBatches.Sum(m => m.Rows.Sum(r => (long)r.InputIds.Length)), microBatches.Sum(m => m.Rows.Sum(r => r.DocumentLengths.Sum(l => ModelFlops.SquaredLength(Config, l))))];
         // The ranks of a replica have the same rows: one of them counts.
         if (_grid.Coordinates is not { Pipeline: 0, Sequence: 0, Tensor: 0 })
             Array.Clear(counts);

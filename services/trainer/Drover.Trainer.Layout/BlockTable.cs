@@ -40,7 +40,7 @@ public static class BlockTable
         if (span.HasEmbedding)
             yield return New(BlockKind.Embedding, [embedding]);
         for (int i = span.FirstLayer; i < span.FirstLayer + span.LayerCount; i++)
-            yield return New(BlockKind.Layer, LlamaTensors.Layer(config).Select(w => ($"model.layers.{i}.{w.Name}", w.Shape)));
+            yield return New(BlockKind.Layer, LlamaTensors.Layer(config).Select(w => (LlamaTensors.OfLayer(i, w.Name), w.Shape)));
         if (!span.HasHead)
             yield break;
         if (config.TieWordEmbeddings && !span.HasEmbedding)

@@ -4,7 +4,8 @@ namespace Drover.Trainer.Layout;
 
 /// <summary>
 /// How each weight is cut among the ranks of tensor parallelism (Shoeybi et al., 2019): projections into a half block by rows,
-/// those out of it by columns, so that a half block needs one sum; embedding and head by ids. What is not listed is whole everywhere.
+/// those out of it by columns, so that a half block needs one sum; embedding and head by ids. What is not listed is whole everywhere; norms of heads are
+/// too, but each rank has a part of their gradient.
 /// </summary>
 public static class CutTable
 {
@@ -19,6 +20,8 @@ public static class CutTable
         ("mlp.down_proj.weight", 1),
         (LlamaTensors.Embedding, 0), (LlamaTensors.Head, 0),
     ];
+
+    private static readonly string[] OfHeads = [.. LlamaTensors.HeadNorms];
 
     /// <summary>The dim along which a weight is cut; null for none.</summary>
     public static int? DimOf(string name)
@@ -35,8 +38,10 @@ public static class CutTable
     /// <summary>The part of a weight that a rank holds. Only the vocabulary may be shared unevenly: the last rank has what is left.</summary>
     public static LocalWeight PartOf(string name, long[] shape, int rank, int ranks)
     {
-        if (ranks == 1 || DimOf(name) is not { } dim)
+        if (ranks == 1)
             return LocalWeight.Whole(name, shape);
+        if (DimOf(name) is not { } dim)
+            return LocalWeight.Whole(name, shape) with { HasPartialGradient = OfHeads.Any(s => name.EndsWith(s, StringComparison.Ordinal)) };
         (long first, long count) = RangeOf(shape[dim], rank, ranks);
         return LocalWeight.Part(name, shape, dim, first, count);
     }

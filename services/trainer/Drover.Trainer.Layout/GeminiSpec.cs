@@ -13,7 +13,7 @@ public enum GeminiPolicy
 /// <summary>Chunk-based heterogeneous memory (Fang et al., 2021, PatrickStar; ColossalAI's Gemini).</summary>
 public sealed record GeminiSpec
 {
-    /// <summary>Values of a chunk, over all ranks of the data axis; rounded up so that each has a multiple of 64.</summary>
+    /// <summary>Values of a chunk, over all ranks of the data axis; rounded up to a multiple of 64 on each rank.</summary>
     public long ChunkValues { get; init; } = 32L << 20;
 
     /// <summary>Who decides.</summary>

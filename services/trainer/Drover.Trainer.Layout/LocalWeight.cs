@@ -19,6 +19,9 @@ public sealed record LocalWeight(string Name, long[] GlobalShape, long[] Offset,
     /// <summary>Whether other ranks hold the rest of it.</summary>
     public bool IsCut => !Shape.AsSpan().SequenceEqual(GlobalShape);
 
+    /// <summary>Held whole, but used on this rank's heads only: the gradient of the weight is the sum over the ranks of the cut.</summary>
+    public bool HasPartialGradient { get; init; }
+
     /// <summary>Weight decay: matrices have it, norms and biases do not.</summary>
     public bool HasDecay => Shape.Length > 1;
 

@@ -127,6 +127,8 @@ internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IRe
     ///                input of q, k, v (the normed x)       c n h
     ///                q, attention's result in both orders  3 c n s (query heads / T)
     ///                k, v                                  2 c n s (key heads / T)
+    ///                with norms of heads: q and k before   (c s + 4) n (query + key heads) / T
+    ///                them, 1 / rms of each head
     ///  between       x + attention                         c t h
     ///  feed-forward  1 / rms                               4 t
     ///                input of gate and up                  c n h
@@ -138,7 +140,8 @@ internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IRe
         LlamaConfig config = spec.Config;
         long t = ResidualTokens(), n = EnteredTokens(), c = spec.ValueBytes, cut = Parallel.TensorParallel;
         long heads = ((3L * config.NumAttentionHeads) + (2L * config.KeyValueHeads)) / cut * config.HeadSize;
-        return (2 * Fp32 * t) + (c * t * config.HiddenSize) + (c * n * ((2L * config.HiddenSize) + heads + (2L * config.IntermediateSize / cut)));
+        long normed = config.Family.HasHeadNorms ? n * ((c * config.HeadSize) + Fp32) * (config.NumAttentionHeads + config.KeyValueHeads) / cut : 0;
+        return normed + (2 * Fp32 * t) + (c * t * config.HiddenSize) + (c * n * ((2L * config.HiddenSize) + heads + (2L * config.IntermediateSize / cut)));
     }
 
     /// <summary>

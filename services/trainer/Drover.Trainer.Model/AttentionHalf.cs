@@ -8,13 +8,15 @@ namespace Drover.Trainer.Model;
 /// written out, so that gradients of weights are added straight to the block's flat fp32 gradient and collectives stand at the
 /// borders. Gradients follow from the chain rule alone; a test holds them against autograd.
 /// </summary>
-internal sealed class AttentionHalf(LlamaConfig config, BlockWeights weights, string prefix, IHalfBlockBorders borders, IAttention attention)
+internal sealed class AttentionHalf(LlamaConfig config, BlockWeights weights, int index, IHalfBlockBorders borders, IAttention attention)
 {
-    private readonly string _norm = prefix + "input_layernorm.weight";
-    private readonly string _q = prefix + "self_attn.q_proj.";
-    private readonly string _k = prefix + "self_attn.k_proj.weight";
-    private readonly string _v = prefix + "self_attn.v_proj.";
-    private readonly string _o = prefix + "self_attn.o_proj.";
+    private readonly int? _window = config.WindowOf(index);
+    private readonly string _norm = LlamaTensors.OfLayer(index, "input_layernorm.weight");
+    private readonly string _q = LlamaTensors.OfLayer(index, "self_attn.q_proj.");
+    private readonly string _k = LlamaTensors.OfLayer(index, "self_attn.k_proj.weight");
+    private readonly string _v = LlamaTensors.OfLayer(index, "self_attn.v_proj.");
+    private readonly string _o = LlamaTensors.OfLayer(index, "self_attn.o_proj.");
+    private readonly HeadNorm[] _headNorms = config.Family.HasHeadNorms ? [.. LlamaTensors.HeadNorms.Select(n => new HeadNorm(weights, LlamaTensors.OfLayer(index, n), config.RmsNormEps))] : [];
 
     /// <summary>[tokens, hidden] to the same; what is kept for the backward pass is the caller's to dispose.</summary>
     public (Tensor Output, Kept? Kept) Forward(Tensor x, BatchContext batch, bool keep)
@@ -22,19 +24,20 @@ internal sealed class AttentionHalf(LlamaConfig config, BlockWeights weights, st
         using var scope = NewDisposeScope();
         (Tensor normed, Tensor rstd) = AtenScripts.RmsNorm(x, weights[_norm], config.RmsNormEps);
         Tensor entered = borders.Enter(normed);
-        Tensor qkv = nn.functional.linear(entered, weights.Stacked(_q + "weight", _v + "weight"), config.AttentionBias ? weights.Stacked(_q + "bias", _v + "bias") : null);
+        Tensor qkv = nn.functional.linear(entered, weights.Stacked(_q + "weight", _v + "weight"), config.HasQueryKeyValueBias ? weights.Stacked(_q + "bias", _v + "bias") : null);
         (long queries, long keys) = HeadCounts();
         Tensor heads = qkv.view(qkv.shape[0], -1, config.HeadSize);
-        Tensor q = HeadsFirst(AtenScripts.Rotate(heads.narrow(1, 0, queries), batch.Cos, batch.Sin));
-        Tensor k = HeadsFirst(AtenScripts.Rotate(heads.narrow(1, queries, keys), batch.Cos, batch.Sin));
+        (Tensor plainQ, Tensor plainK, HeadNorm.Kept[] headNorms) = Normed(heads.narrow(1, 0, queries), heads.narrow(1, queries, keys));
+        Tensor q = HeadsFirst(AtenScripts.Rotate(plainQ, batch.Cos, batch.Sin));
+        Tensor k = HeadsFirst(AtenScripts.Rotate(plainK, batch.Cos, batch.Sin));
         Tensor v = HeadsFirst(heads.narrow(1, queries + keys, keys));
-        (Tensor attended, IDisposable? more) = attention.Forward(q, k, v, batch);
+        (Tensor attended, IDisposable? more) = attention.Forward(q, k, v, batch.VisibleWithin(_window));
         Tensor mixed = TokensFirst(attended);
         Tensor left = borders.Leave(mixed.matmul(weights[_o + "weight"].t()));
-        if (config.AttentionBias)
+        if (config.HasOutputBias)
             left = left.add(weights[_o + "bias"]);
         Tensor output = left.add(x).MoveToOuterDisposeScope();
-        return (output, keep ? new Kept(rstd, entered, q, k, v, attended, mixed, more) : null);
+        return (output, keep ? new Kept(rstd, entered, q, k, v, attended, mixed, headNorms, more) : null);
     }
 
     /// <summary>Gradient of the input; those of the weights are added to <paramref name="flat"/>.</summary>
@@ -42,14 +45,14 @@ internal sealed class AttentionHalf(LlamaConfig config, BlockWeights weights, st
     {
         using var scope = NewDisposeScope();
         Tensor dy = borders.LeaveGradient(gradient);
-        if (config.AttentionBias)
+        if (config.HasOutputBias)
             Gradients.AddRows(weights.GradientOf(flat, _o + "bias", _o + "bias"), gradient);
         Gradients.AddProduct(weights.GradientOf(flat, _o + "weight", _o + "weight"), dy, kept.Mixed);
         Tensor dmixed = HeadsFirst(dy.matmul(weights[_o + "weight"]).view(dy.shape[0], -1, config.HeadSize));
-        (Tensor dq, Tensor dk, Tensor dv) = attention.Backward(dmixed, kept.Q, kept.K, kept.V, kept.Attended, kept.More, batch);
-        Tensor dqkv = JoinHeads(dq, dk, dv, batch, dy.dtype);
+        (Tensor dq, Tensor dk, Tensor dv) = attention.Backward(dmixed, kept.Q, kept.K, kept.V, kept.Attended, kept.More, batch.VisibleWithin(_window));
+        Tensor dqkv = JoinHeads(dq, dk, dv, batch, kept.HeadNorms, flat, dy.dtype);
         Gradients.AddProduct(weights.GradientOf(flat, _q + "weight", _v + "weight"), dqkv, kept.Entered);
-        if (config.AttentionBias)
+        if (config.HasQueryKeyValueBias)
             Gradients.AddRows(weights.GradientOf(flat, _q + "bias", _v + "bias"), dqkv);
         Tensor dnormed = borders.EnterGradient(dqkv.matmul(weights.Stacked(_q + "weight", _v + "weight")));
         (Tensor dx, Tensor dw) = AtenScripts.RmsNormBackward(dnormed, x, kept.Rstd, weights[_norm]);
@@ -65,12 +68,26 @@ internal sealed class AttentionHalf(LlamaConfig config, BlockWeights weights, st
     private (long Queries, long Keys) HeadCounts() =>
         (weights[_q + "weight"].shape[0] / config.HeadSize, weights[_k].shape[0] / config.HeadSize);
 
-    // [tokens, q heads + 2 * k heads times size], turned back by the rotary embedding.
-    private static Tensor JoinHeads(Tensor dq, Tensor dk, Tensor dv, BatchContext batch, ScalarType type)
+    private (Tensor Q, Tensor K, HeadNorm.Kept[] Kept) Normed(Tensor q, Tensor k)
+    {
+        if (_headNorms is not [HeadNorm ofQ, HeadNorm ofK])
+            return (q, k, []);
+        (Tensor normedQ, HeadNorm.Kept keptOfQ) = ofQ.Forward(q);
+        (Tensor normedK, HeadNorm.Kept keptOfK) = ofK.Forward(k);
+        return (normedQ, normedK, [keptOfQ, keptOfK]);
+    }
+
+    // [tokens, q heads + 2 * k heads times size], back through the rotary embedding and the norms of heads.
+    private Tensor JoinHeads(Tensor dq, Tensor dk, Tensor dv, BatchContext batch, HeadNorm.Kept[] norms, Tensor flat, ScalarType type)
     {
         using var scope = NewDisposeScope();
-        Tensor Turned(Tensor t) => AtenScripts.Rotate(t.to(type).transpose(0, 1), batch.Cos, batch.NegativeSin);
-        return cat([Turned(dq), Turned(dk), dv.to(type).transpose(0, 1)], 1).view(dq.shape[1], -1).MoveToOuterDisposeScope();
+        Tensor Back(Tensor t, int norm)
+        {
+            Tensor turned = AtenScripts.Rotate(t.to(type).transpose(0, 1), batch.Cos, batch.NegativeSin);
+            return norms.Length == 0 ? turned : _headNorms[norm].Backward(turned, norms[norm], flat);
+        }
+
+        return cat([Back(dq, 0), Back(dk, 1), dv.to(type).transpose(0, 1)], 1).view(dq.shape[1], -1).MoveToOuterDisposeScope();
     }
 
     /// <summary>What the backward pass needs.</summary>
@@ -78,10 +95,10 @@ internal sealed class AttentionHalf(LlamaConfig config, BlockWeights weights, st
     {
         private readonly Tensor[] _all;
 
-        public Kept(Tensor rstd, Tensor entered, Tensor q, Tensor k, Tensor v, Tensor attended, Tensor mixed, IDisposable? more)
+        public Kept(Tensor rstd, Tensor entered, Tensor q, Tensor k, Tensor v, Tensor attended, Tensor mixed, HeadNorm.Kept[] headNorms, IDisposable? more)
         {
-            (Rstd, Entered, Q, K, V, Attended, Mixed, More) = (rstd, entered, q, k, v, attended, mixed, more);
-            _all = [rstd, entered, q, k, v, attended, mixed];
+            (Rstd, Entered, Q, K, V, Attended, Mixed, HeadNorms, More) = (rstd, entered, q, k, v, attended, mixed, headNorms, more);
+            _all = [rstd, entered, q, k, v, attended, mixed, .. headNorms.SelectMany(n => new[] { n.Rows, n.Rstd })];
             foreach (Tensor tensor in _all)
                 tensor.DetachFromDisposeScope();
         }
@@ -101,6 +118,9 @@ internal sealed class AttentionHalf(LlamaConfig config, BlockWeights weights, st
         public Tensor Attended { get; }
 
         public Tensor Mixed { get; }
+
+        /// <summary>Of q and of k; empty where heads are not normed.</summary>
+        public HeadNorm.Kept[] HeadNorms { get; }
 
         public IDisposable? More { get; }
 

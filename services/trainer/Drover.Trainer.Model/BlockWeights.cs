@@ -4,7 +4,7 @@ namespace Drover.Trainer.Model;
 
 /// <summary>
 /// Where the weights of one block lie in one flat tensor, and that tensor. Matrices (with weight decay) come first, then biases
-/// that ranks share out, then norms and biases that every rank holds. One flat gradient is one reduction; one flat weight is one
+/// that ranks share out, then norms and biases that every rank holds (norms of heads first). One flat gradient is one reduction; one flat weight is one
 /// optimizer call. The flat tensor may come and go (weights that are gathered for each use): only then are the views valid.
 /// </summary>
 public sealed class BlockWeights : IDisposable
@@ -16,7 +16,7 @@ public sealed class BlockWeights : IDisposable
     public BlockWeights(IReadOnlyList<LocalWeight> weights)
     {
         Weights = weights;
-        LocalWeight[] ordered = [.. weights.OrderByDescending(w => w.HasDecay).ThenByDescending(w => w.IsCut)];
+        LocalWeight[] ordered = [.. weights.OrderByDescending(w => w.HasDecay).ThenByDescending(w => w.IsCut).ThenByDescending(w => w.HasPartialGradient)];
         long offset = 0;
         foreach (LocalWeight weight in ordered)
         {
@@ -30,6 +30,7 @@ public sealed class BlockWeights : IDisposable
         if (!ordered.Any(w => w.IsCut))
             UncutStart = 0;
         Runs = [.. RunsOf(ordered)];
+        PartialCount = ordered.Where(w => w.HasPartialGradient).Sum(w => w.Count);
     }
 
     /// <summary>The weights, in the order of the model.</summary>
@@ -49,6 +50,9 @@ public sealed class BlockWeights : IDisposable
 
     /// <summary>No weight of the block is trained.</summary>
     public bool IsFrozen => Runs.All(r => r.RateFactor == 0);
+
+    /// <summary>How many values from <see cref="UncutStart"/> on have a gradient that each rank of the cut knows a part of.</summary>
+    public long PartialCount { get; }
 
     /// <summary>The flat compute weights, [Count] or more; null while they are not here.</summary>
     public Tensor? Flat { get; private set; }

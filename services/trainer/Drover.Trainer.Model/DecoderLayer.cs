@@ -4,13 +4,13 @@ using static TorchSharp.torch;
 namespace Drover.Trainer.Model;
 
 /// <summary>
-/// One decoder layer of a LLaMA (Touvron et al., 2023): two half blocks, each added to the residual stream. Knows no ranks: how many
+/// One decoder layer of a LLaMA (Touvron et al., 2023) or of another family: two half blocks, each added to the residual stream. Knows no ranks: how many
 /// heads and inner values it has is read off its weights, and what ranks do together stands at the half blocks' borders.
 /// </summary>
-public sealed class DecoderLayer(LlamaConfig config, BlockWeights weights, string prefix, IHalfBlockBorders borders, IAttention attention)
+public sealed class DecoderLayer(LlamaConfig config, BlockWeights weights, int index, IHalfBlockBorders borders, IAttention attention)
 {
-    private readonly AttentionHalf _attention = new(config, weights, prefix, borders, attention);
-    private readonly FeedForwardHalf _feedForward = new(config, weights, prefix, borders);
+    private readonly AttentionHalf _attention = new(config, weights, index, borders, attention);
+    private readonly FeedForwardHalf _feedForward = new(config, weights, index, borders);
 
     /// <summary>Its weights.</summary>
     public BlockWeights Weights => weights;

@@ -7,12 +7,12 @@ namespace Drover.Trainer.Model;
 /// The second half of a decoder layer: x + down(silu(gate(n)) * up(n)) with n = norm(x) (SwiGLU: Shazeer, 2020). Forward and
 /// backward are written out, as in <see cref="AttentionHalf"/>.
 /// </summary>
-internal sealed class FeedForwardHalf(LlamaConfig config, BlockWeights weights, string prefix, IHalfBlockBorders borders)
+internal sealed class FeedForwardHalf(LlamaConfig config, BlockWeights weights, int index, IHalfBlockBorders borders)
 {
-    private readonly string _norm = prefix + "post_attention_layernorm.weight";
-    private readonly string _gate = prefix + "mlp.gate_proj.";
-    private readonly string _up = prefix + "mlp.up_proj.";
-    private readonly string _down = prefix + "mlp.down_proj.";
+    private readonly string _norm = LlamaTensors.OfLayer(index, "post_attention_layernorm.weight");
+    private readonly string _gate = LlamaTensors.OfLayer(index, "mlp.gate_proj.");
+    private readonly string _up = LlamaTensors.OfLayer(index, "mlp.up_proj.");
+    private readonly string _down = LlamaTensors.OfLayer(index, "mlp.down_proj.");
 
     /// <summary>[tokens, hidden] to the same; what is kept for the backward pass is the caller's to dispose.</summary>
     public (Tensor Output, Kept? Kept) Forward(Tensor x, bool keep)
@@ -20,10 +20,10 @@ internal sealed class FeedForwardHalf(LlamaConfig config, BlockWeights weights, 
         using var scope = NewDisposeScope();
         (Tensor normed, Tensor rstd) = AtenScripts.RmsNorm(x, weights[_norm], config.RmsNormEps);
         Tensor entered = borders.Enter(normed);
-        Tensor gateUp = nn.functional.linear(entered, weights.Stacked(_gate + "weight", _up + "weight"), config.MlpBias ? weights.Stacked(_gate + "bias", _up + "bias") : null);
+        Tensor gateUp = nn.functional.linear(entered, weights.Stacked(_gate + "weight", _up + "weight"), config.HasMlpBias ? weights.Stacked(_gate + "bias", _up + "bias") : null);
         Tensor gated = AtenScripts.SwiGlu(gateUp);
         Tensor left = borders.Leave(gated.matmul(weights[_down + "weight"].t()));
-        if (config.MlpBias)
+        if (config.HasMlpBias)
             left = left.add(weights[_down + "bias"]);
         Tensor output = left.add(x).MoveToOuterDisposeScope();
         return (output, keep ? new Kept(rstd, entered, gateUp) : null);
@@ -34,13 +34,13 @@ internal sealed class FeedForwardHalf(LlamaConfig config, BlockWeights weights, 
     {
         using var scope = NewDisposeScope();
         Tensor dy = borders.LeaveGradient(gradient);
-        if (config.MlpBias)
+        if (config.HasMlpBias)
             Gradients.AddRows(weights.GradientOf(flat, _down + "bias", _down + "bias"), gradient);
         if (weights.GradientOf(flat, _down + "weight", _down + "weight") is { } down)
             Gradients.AddProduct(down, dy, AtenScripts.SwiGlu(kept.GateUp));
         Tensor dgateUp = AtenScripts.SwiGluBackward(dy.matmul(weights[_down + "weight"]), kept.GateUp);
         Gradients.AddProduct(weights.GradientOf(flat, _gate + "weight", _up + "weight"), dgateUp, kept.Entered);
-        if (config.MlpBias)
+        if (config.HasMlpBias)
             Gradients.AddRows(weights.GradientOf(flat, _gate + "bias", _up + "bias"), dgateUp);
         Tensor dnormed = borders.EnterGradient(dgateUp.matmul(weights.Stacked(_gate + "weight", _up + "weight")));
         (Tensor dx, Tensor dw) = AtenScripts.RmsNormBackward(dnormed, x, kept.Rstd, weights[_norm]);

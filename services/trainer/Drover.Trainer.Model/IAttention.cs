@@ -5,14 +5,14 @@ namespace Drover.Trainer.Model;
 /// <summary>The middle of the attention half block: from rotated queries, keys and values to mixed values.</summary>
 public interface IAttention
 {
-    /// <summary>Causal attention inside documents.</summary>
+    /// <summary>Attention to the keys that each query sees.</summary>
     /// <param name="q">[query heads, tokens, head size].</param>
     /// <param name="k">[key heads, tokens, head size].</param>
     /// <param name="v">[key heads, tokens, head size].</param>
-    /// <param name="batch">The micro-batch.</param>
+    /// <param name="visible">Which keys each query sees.</param>
     /// <returns>[query heads, tokens, head size], and what the backward pass needs beside q, k and v; null for nothing.</returns>
-    (Tensor Output, IDisposable? Kept) Forward(Tensor q, Tensor k, Tensor v, BatchContext batch);
+    (Tensor Output, IDisposable? Kept) Forward(Tensor q, Tensor k, Tensor v, VisibleKeys visible);
 
     /// <summary>Gradients of q, k and v in their shapes, in their type or fp32.</summary>
-    (Tensor Q, Tensor K, Tensor V) Backward(Tensor gradient, Tensor q, Tensor k, Tensor v, Tensor output, IDisposable? kept, BatchContext batch);
+    (Tensor Q, Tensor K, Tensor V) Backward(Tensor gradient, Tensor q, Tensor k, Tensor v, Tensor output, IDisposable? kept, VisibleKeys visible);
 }

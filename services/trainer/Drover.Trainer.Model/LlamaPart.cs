@@ -48,8 +48,7 @@ public sealed class LlamaPart : IDisposable
             _embedding = Add([(LlamaTensors.Embedding, [config.VocabSize, config.HiddenSize])]);
         Layers = [.. Enumerable.Range(span.FirstLayer, span.LayerCount).Select(i =>
         {
-            string prefix = $"model.layers.{i}.";
-            return new DecoderLayer(config, Add(LlamaTensors.Layer(config).Select(w => (prefix + w.Name, w.Shape))), prefix, _borders, attention ?? new TiledAttention());
+            return new DecoderLayer(config, Add(LlamaTensors.Layer(config).Select(w => (LlamaTensors.OfLayer(i, w.Name), w.Shape))), i, _borders, attention ?? new TiledAttention());
         })];
         if (span.HasHead)
         {

@@ -10,16 +10,16 @@ namespace Drover.Trainer.Model;
 public sealed class TiledAttention : IAttention
 {
     /// <inheritdoc />
-    public (Tensor Output, IDisposable? Kept) Forward(Tensor q, Tensor k, Tensor v, BatchContext batch)
+    public (Tensor Output, IDisposable? Kept) Forward(Tensor q, Tensor k, Tensor v, VisibleKeys visible)
     {
         using var scope = NewDisposeScope();
         (Tensor keys, Tensor values) = (ForEveryQueryHead(k, q), ForEveryQueryHead(v, q));
         double scale = 1 / Math.Sqrt(q.shape[2]);
         Tensor output = empty_like(q);
-        foreach (AttentionTile tile in batch.Tiles)
+        foreach (AttentionTile tile in visible.Tiles)
         {
             using var inner = NewDisposeScope();
-            Tensor part = AtenScripts.Attend(Queries(q, tile), Keys(keys, tile), Keys(values, tile), batch.MaskOf(tile), scale);
+            Tensor part = AtenScripts.Attend(Queries(q, tile), Keys(keys, tile), Keys(values, tile), visible.MaskOf(tile), scale);
             Queries(output, tile).copy_(part);
         }
 
@@ -27,16 +27,16 @@ public sealed class TiledAttention : IAttention
     }
 
     /// <inheritdoc />
-    public (Tensor Q, Tensor K, Tensor V) Backward(Tensor gradient, Tensor q, Tensor k, Tensor v, Tensor output, IDisposable? kept, BatchContext batch)
+    public (Tensor Q, Tensor K, Tensor V) Backward(Tensor gradient, Tensor q, Tensor k, Tensor v, Tensor output, IDisposable? kept, VisibleKeys visible)
     {
         using var scope = NewDisposeScope();
         (Tensor keys, Tensor values) = (ForEveryQueryHead(k, q), ForEveryQueryHead(v, q));
         double scale = 1 / Math.Sqrt(q.shape[2]);
         Tensor dq = empty_like(q), dk = zeros_like(keys, ScalarType.Float32), dv = zeros_like(values, ScalarType.Float32);
-        foreach (AttentionTile tile in batch.Tiles)
+        foreach (AttentionTile tile in visible.Tiles)
         {
             using var inner = NewDisposeScope();
-            (Tensor tileQ, Tensor tileK, Tensor tileV) = AtenScripts.AttendBackward(Queries(q, tile), Keys(keys, tile), Keys(values, tile), Queries(gradient, tile), batch.MaskOf(tile), scale);
+            (Tensor tileQ, Tensor tileK, Tensor tileV) = AtenScripts.AttendBackward(Queries(q, tile), Keys(keys, tile), Keys(values, tile), Queries(gradient, tile), visible.MaskOf(tile), scale);
             Queries(dq, tile).copy_(tileQ);
             Keys(dk, tile).add_(tileK);
             Keys(dv, tile).add_(tileV);

@@ -14,7 +14,8 @@ public sealed class TokenBatch : IDisposable
     private TokenBatch(Sources sources, IReadOnlyList<long> lengths)
     {
         _sources = sources;
-        (long[] ids, long[] positions, long[] labelled, long[] targets) = sources;
+        (long[] ids, long[] positions, int[] documents, long[] labelled, long[] targets) = sources;
+        LengthOfDocument = documents;
         Ids = tensor(ids).DetachFromDisposeScope();
         Positions = tensor(positions).DetachFromDisposeScope();
         Labelled = tensor(labelled).DetachFromDisposeScope();
@@ -29,6 +30,9 @@ public sealed class TokenBatch : IDisposable
 
     /// <summary>Position of each token in its document, [tokens], int64.</summary>
     public Tensor Positions { get; }
+
+    /// <summary>For each token, how long its document is.</summary>
+    public IReadOnlyList<int> LengthOfDocument { get; }
 
     /// <summary>Index of each token whose next token carries loss, [labels], int64.</summary>
     public Tensor Labelled { get; }
@@ -52,6 +56,7 @@ public sealed class TokenBatch : IDisposable
     {
         int tokens = rows.Sum(r => r.InputIds.Length), padded = (tokens + multiple - 1) / multiple * multiple;
         long[] ids = new long[padded], positions = new long[padded];
+        int[] documents = new int[padded];
         var lengths = new List<long>();
         List<long> labelled = [], targets = [];
         int at = 0;
@@ -72,22 +77,28 @@ public sealed class TokenBatch : IDisposable
                     }
                 }
 
+                Array.Fill(documents, length, at - length, length);
                 start += length;
                 lengths.Add(length);
             }
         }
 
         if (padded > tokens)
+        {
             lengths.Add(padded - tokens);
-        return new TokenBatch(new Sources(ids, positions, [.. labelled], [.. targets]), lengths);
+            Array.Fill(documents, padded - tokens, tokens, padded - tokens);
+        }
+
+        return new TokenBatch(new Sources(ids, positions, documents, [.. labelled], [.. targets]), lengths);
     }
 
     /// <summary>Some of the tokens, with their labels (whose targets may be the next stretch's); the documents are those of all.</summary>
     public TokenBatch Stretch(int start, int count)
     {
-        (long[] ids, long[] positions, long[] labelled, long[] targets) = _sources;
+        (long[] ids, long[] positions, int[] documents, long[] labelled, long[] targets) = _sources;
         int[] mine = [.. Enumerable.Range(0, labelled.Length).Where(i => labelled[i] >= start && labelled[i] < start + count)];
-        return new TokenBatch(new Sources(ids[start..(start + count)], positions[start..(start + count)], [.. mine.Select(i => labelled[i] - start)], [.. mine.Select(i => targets[i])]), DocumentLengths);
+        Range taken = start..(start + count);
+        return new TokenBatch(new Sources(ids[taken], positions[taken], documents[taken], [.. mine.Select(i => labelled[i] - start)], [.. mine.Select(i => targets[i])]), DocumentLengths);
     }
 
     /// <summary>One document without labels.</summary>
@@ -117,5 +128,5 @@ public sealed class TokenBatch : IDisposable
         Targets.Dispose();
     }
 
-    private sealed record Sources(long[] Ids, long[] Positions, long[] Labelled, long[] Targets);
+    private sealed record Sources(long[] Ids, long[] Positions, int[] LengthOfDocument, long[] Labelled, long[] Targets);
 }

@@ -12,19 +12,19 @@ internal sealed class HeadExchangeAttention(ICollectives sequence) : IAttention
 {
     private readonly TiledAttention _inner = new();
 
-    public (Tensor Output, IDisposable? Kept) Forward(Tensor q, Tensor k, Tensor v, BatchContext batch)
+    public (Tensor Output, IDisposable? Kept) Forward(Tensor q, Tensor k, Tensor v, VisibleKeys visible)
     {
         using var scope = NewDisposeScope();
         (Tensor queries, Tensor keys, Tensor values) = (ToHeads(q), ToHeads(Shareable(k, q)), ToHeads(Shareable(v, q)));
-        Tensor mixed = _inner.Forward(queries, keys, values, batch).Output;
+        Tensor mixed = _inner.Forward(queries, keys, values, visible).Output;
         return (ToTokens(mixed).MoveToOuterDisposeScope(), new Exchanged(queries, keys, values, mixed));
     }
 
-    public (Tensor Q, Tensor K, Tensor V) Backward(Tensor gradient, Tensor q, Tensor k, Tensor v, Tensor output, IDisposable? kept, BatchContext batch)
+    public (Tensor Q, Tensor K, Tensor V) Backward(Tensor gradient, Tensor q, Tensor k, Tensor v, Tensor output, IDisposable? kept, VisibleKeys visible)
     {
         using var scope = NewDisposeScope();
         var whole = (Exchanged)kept!;
-        (Tensor dq, Tensor dk, Tensor dv) = _inner.Backward(ToHeads(gradient), whole.Q, whole.K, whole.V, whole.Output, null, batch);
+        (Tensor dq, Tensor dk, Tensor dv) = _inner.Backward(ToHeads(gradient), whole.Q, whole.K, whole.V, whole.Output, null, visible);
         return (
             ToTokens(dq).MoveToOuterDisposeScope(),
             TiledAttention.OfKeyHeads(ToTokens(dk), k).MoveToOuterDisposeScope(),

@@ -14,7 +14,7 @@ internal sealed class RingAttention(ICollectives sequence) : IAttention
     private const int Forwards = 1;
     private const int Backwards = 2;
 
-    public (Tensor Output, IDisposable? Kept) Forward(Tensor q, Tensor k, Tensor v, BatchContext batch)
+    public (Tensor Output, IDisposable? Kept) Forward(Tensor q, Tensor k, Tensor v, VisibleKeys visible)
     {
         using var scope = NewDisposeScope();
         Tensor output = zeros_like(q, ScalarType.Float32);
@@ -23,7 +23,7 @@ internal sealed class RingAttention(ICollectives sequence) : IAttention
         for (int turn = 0; turn < sequence.WorldSize; turn++)
         {
             using Travel? travel = turn + 1 < sequence.WorldSize ? new Travel(sequence, pair, Forwards) : null;
-            Mix(q, pair, SourceOf(turn), output, normalizer, batch);
+            Mix(q, pair, SourceOf(turn), output, normalizer, visible);
             if (travel is null)
                 continue;
             Tensor next = travel.Wait();
@@ -34,7 +34,7 @@ internal sealed class RingAttention(ICollectives sequence) : IAttention
         return (output.to(q.dtype).MoveToOuterDisposeScope(), new Normalizer(normalizer));
     }
 
-    public (Tensor Q, Tensor K, Tensor V) Backward(Tensor gradient, Tensor q, Tensor k, Tensor v, Tensor output, IDisposable? kept, BatchContext batch)
+    public (Tensor Q, Tensor K, Tensor V) Backward(Tensor gradient, Tensor q, Tensor k, Tensor v, Tensor output, IDisposable? kept, VisibleKeys visible)
     {
         using var scope = NewDisposeScope();
         Tensor normalizer = ((Normalizer)kept!).Values;
@@ -45,7 +45,7 @@ internal sealed class RingAttention(ICollectives sequence) : IAttention
         {
             bool isLast = turn + 1 == sequence.WorldSize;
             using Travel? travel = isLast ? null : new Travel(sequence, pair, Forwards);
-            MixBackward(gradient, q, pair, SourceOf(turn), delta, normalizer, dq, dpair, batch);
+            MixBackward(gradient, q, pair, SourceOf(turn), delta, normalizer, dq, dpair, visible);
             // The last hop brings the gradients home.
             using var home = new Travel(sequence, dpair, Backwards);
             Tensor dnext = home.Wait();
@@ -64,18 +64,18 @@ internal sealed class RingAttention(ICollectives sequence) : IAttention
     // Whose keys are here at a turn.
     private int SourceOf(int turn) => (sequence.Rank - turn + sequence.WorldSize) % sequence.WorldSize;
 
-    private IReadOnlyList<AttentionTile> Tiles(long tokens, int source, BatchContext batch) =>
-        batch.TilesOf((sequence.Rank * (int)tokens, (int)tokens), (source * (int)tokens, (int)tokens));
+    private IReadOnlyList<AttentionTile> Tiles(long tokens, int source, VisibleKeys visible) =>
+        visible.TilesOf((sequence.Rank * (int)tokens, (int)tokens), (source * (int)tokens, (int)tokens));
 
-    private void Mix(Tensor q, Tensor pair, int source, Tensor output, Tensor normalizer, BatchContext batch)
+    private void Mix(Tensor q, Tensor pair, int source, Tensor output, Tensor normalizer, VisibleKeys visible)
     {
         using var scope = NewDisposeScope();
         Tensor keys = TiledAttention.ForEveryQueryHead(pair[0], q), values = TiledAttention.ForEveryQueryHead(pair[1], q);
         double scale = 1 / Math.Sqrt(q.shape[2]);
-        foreach (AttentionTile tile in Tiles(q.shape[1], source, batch))
+        foreach (AttentionTile tile in Tiles(q.shape[1], source, visible))
         {
             using var inner = NewDisposeScope();
-            (Tensor part, Tensor partNormalizer) = AtenScripts.AttendPartly(Queries(q, tile), Keys(keys, tile, source), Keys(values, tile, source), batch.MaskOf(tile), scale);
+            (Tensor part, Tensor partNormalizer) = AtenScripts.AttendPartly(Queries(q, tile), Keys(keys, tile, source), Keys(values, tile, source), visible.MaskOf(tile), scale);
             Tensor before = Queries(normalizer, tile), after = logaddexp(before, partNormalizer);
             Tensor sum = Queries(output, tile);
             sum.mul_((before - after).exp()).add_(part.mul_((partNormalizer - after).exp()));
@@ -83,18 +83,18 @@ internal sealed class RingAttention(ICollectives sequence) : IAttention
         }
     }
 
-    private void MixBackward(Tensor gradient, Tensor q, Tensor pair, int source, Tensor delta, Tensor normalizer, Tensor dq, Tensor dpair, BatchContext batch)
+    private void MixBackward(Tensor gradient, Tensor q, Tensor pair, int source, Tensor delta, Tensor normalizer, Tensor dq, Tensor dpair, VisibleKeys visible)
     {
         using var scope = NewDisposeScope();
         Tensor k = pair[0];
         Tensor keys = TiledAttention.ForEveryQueryHead(k, q), values = TiledAttention.ForEveryQueryHead(pair[1], q);
         Tensor dk = zeros_like(keys, ScalarType.Float32), dv = zeros_like(values, ScalarType.Float32);
         double scale = 1 / Math.Sqrt(q.shape[2]);
-        foreach (AttentionTile tile in Tiles(q.shape[1], source, batch))
+        foreach (AttentionTile tile in Tiles(q.shape[1], source, visible))
         {
             using var inner = NewDisposeScope();
             (Tensor tileQ, Tensor tileK, Tensor tileV) = AtenScripts.AttendPartlyBackward(
-                Queries(q, tile), Keys(keys, tile, source), Keys(values, tile, source), Queries(gradient, tile), Queries(delta, tile), Queries(normalizer, tile), batch.MaskOf(tile), scale);
+                Queries(q, tile), Keys(keys, tile, source), Keys(values, tile, source), Queries(gradient, tile), Queries(delta, tile), Queries(normalizer, tile), visible.MaskOf(tile), scale);
             Queries(dq, tile).add_(tileQ);
             Keys(dk, tile, source).add_(tileK);
             Keys(dv, tile, source).add_(tileV);

@@ -100,6 +100,73 @@ public sealed class LlamaConfigTests
         Assert.Contains("models/x/config.json", e.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("model_type", "\"gpt2\"", "gpt2", "llama, mistral, qwen2, qwen3")]
+    [InlineData("architectures", "[\"LlamaForSequenceClassification\"]", "LlamaForSequenceClassification", "LlamaForCausalLM")]
+    [InlineData("hidden_act", "\"relu\"", "relu", "silu")]
+    [InlineData("rope_scaling", """{"type":"longrope","factor":2}""", "longrope", "default, linear, dynamic, llama3, yarn")]
+    [InlineData("rope_scaling", """{"rope_type":"yarn"}""", "yarn", "factor")]
+    [InlineData("rope_parameters", """{"rope_type":"default","rope_theta":1e4,"partial_rotary_factor":0.5}""", "0.5", "partial_rotary_factor")]
+    [InlineData("rope_parameters", """{"sliding_attention":{"rope_type":"default","rope_theta":1e4}}""", "sliding_attention", "one for all layers")]
+    public void What_is_not_supported_is_named_with_what_is(string key, string value, string named, string supported)
+    {
+        DroverException e = Assert.Throws<DroverException>(() => LlamaConfig.Parse(With((key, value)).ToJsonString(), "f"));
+        Assert.Contains(named, e.Message, StringComparison.Ordinal);
+        Assert.Contains(supported, e.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("mistral", "MistralForCausalLM")]
+    [InlineData("qwen2", "Qwen2ForCausalLM")]
+    [InlineData("qwen3", "Qwen3ForCausalLM")]
+    public void A_family_keeps_its_names_and_the_keys_that_it_does_not_know_stay_away(string type, string architecture)
+    {
+        LlamaConfig config = LlamaConfig.Parse(With(("model_type", $"\"{type}\""), ("architectures", $"[\"{architecture}\"]"), ("num_key_value_heads", "2")).ToJsonString(), "f");
+        JsonObject written = JsonNode.Parse(config.ToJson())!.AsObject();
+        Assert.Equal(type, written["model_type"]!.GetValue<string>());
+        Assert.Equal([architecture], written["architectures"]!.AsArray().Select(a => a!.GetValue<string>()));
+        Assert.False(written.ContainsKey("attention_bias") || written.ContainsKey("mlp_bias"));
+        Assert.Equal(config.ToJson(), LlamaConfig.Parse(config.ToJson(), "f").ToJson());
+    }
+
+    [Fact]
+    public void What_a_file_of_a_family_does_not_name_has_the_default_of_its_class()
+    {
+        LlamaConfig mistral = Of("mistral", "MistralForCausalLM", ("num_attention_heads", "8")), qwen = Of("qwen3", "Qwen3ForCausalLM", ("num_attention_heads", "32"));
+        Assert.Equal((8, 2, 4096, 131072), (mistral.KeyValueHeads, mistral.HeadSize, mistral.WindowOf(0), mistral.MaxPositionEmbeddings));
+        Assert.Equal((32, 128, null, 32768), (qwen.KeyValueHeads, qwen.HeadSize, qwen.WindowOf(1), qwen.MaxPositionEmbeddings));
+    }
+
+    [Fact]
+    public void A_window_that_is_null_is_none_and_stays_so()
+    {
+        LlamaConfig config = Of("mistral", "MistralForCausalLM", ("sliding_window", "null"), ("num_key_value_heads", "2"));
+        Assert.Null(config.WindowOf(0));
+        Assert.Null(LlamaConfig.Parse(config.ToJson(), "f").WindowOf(0));
+    }
+
+    [Theory]
+    [InlineData("""["full_attention"]""", "layer_types has 1 entries for 2 layers")]
+    [InlineData("""["full_attention","linear_attention"]""", "linear_attention")]
+    [InlineData("""["full_attention","sliding_attention"]""", "use_sliding_window")]
+    public void Kinds_of_layers_that_do_not_fit_are_refused(string kinds, string why)
+    {
+        DroverException e = Assert.Throws<DroverException>(() => Of("qwen2", "Qwen2ForCausalLM", ("num_key_value_heads", "2"), ("layer_types", kinds)));
+        Assert.Contains(why, e.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("llama", "LlamaForCausalLM", "true", "q_proj k_proj v_proj o_proj")]
+    [InlineData("llama", "LlamaForCausalLM", "false", "")]
+    [InlineData("mistral", "MistralForCausalLM", "true", "")]
+    [InlineData("qwen2", "Qwen2ForCausalLM", "false", "q_proj k_proj v_proj")]
+    [InlineData("qwen3", "Qwen3ForCausalLM", "true", "q_proj k_proj v_proj o_proj")]
+    public void Biases_of_attention_are_those_of_the_family(string type, string architecture, string given, string expected)
+    {
+        LlamaConfig config = Of(type, architecture, ("num_key_value_heads", "2"), ("head_dim", "4"), ("attention_bias", given));
+        Assert.Equal(expected, string.Join(' ', LlamaTensors.Layer(config).Where(w => w.Name.EndsWith(".bias", StringComparison.Ordinal)).Select(w => w.Name.Split('.')[1])));
+    }
+
     [Fact]
     public void All_that_is_wrong_is_told_at_once()
     {
@@ -115,6 +182,9 @@ public sealed class LlamaConfigTests
     [InlineData("{\"model_type\":\"llama\"}")]
     public void What_is_no_config_is_refused(string text) =>
         Assert.Equal(FailureCode.InvalidArgument, Assert.Throws<DroverException>(() => LlamaConfig.Parse(text, "f")).Code);
+
+    private static LlamaConfig Of(string type, string architecture, params (string Key, string Json)[] changes) =>
+        LlamaConfig.Parse(With([("model_type", $"\"{type}\""), ("architectures", $"[\"{architecture}\"]"), .. changes]).ToJsonString(), "f");
 
     private static JsonObject With(params (string Key, string Json)[] changes)
     {

@@ -1,5 +1,4 @@
 using Drover.Formats.Checkpoints;
-using Drover.Trainer.Collectives;
 using Drover.Trainer.Model;
 using static TorchSharp.torch;
 
@@ -67,28 +66,27 @@ public abstract class BlockState(BlockWeights weights) : IDisposable
     /// <param name="gradientScale">Scalar tensor that the gradient is divided by.</param>
     public abstract void Update(AdamWSpec spec, double learningRate, Tensor step, Tensor gradientScale);
 
-    /// <summary>Sum of squares of the owned gradient of trained weights. What every rank of a cut holds is counted where <paramref name="countUncut"/>.</summary>
+    /// <summary>
+    /// This rank's part of the sum of squares of the owned gradient of trained weights, after <see cref="FinishGradient"/>. What every rank of a cut holds
+    /// is counted where <paramref name="countUncut"/>.
+    /// </summary>
     public double SquaredNorm(bool countUncut)
     {
-        if (Copies.Rank != 0)
-            return 0;
         using var scope = NewDisposeScope();
-        long start = Owned.Start, end = start + Owned.Count;
-        if (!countUncut)
-            end = Math.Clamp(weights.UncutStart, start, end);
+        long start = Owned.Start, end = countUncut ? start + Owned.Count : Math.Clamp(weights.UncutStart, start, start + Owned.Count);
+        // Ranks that hold the same stretch share the work.
+        long mine = start + ((end - start) * Copies.Rank / Copies.Count), next = start + ((end - start) * (Copies.Rank + 1) / Copies.Count), at = start;
         double sum = 0;
-        foreach (Tensor piece in start == end || weights.IsFrozen ? [] : OwnedGradient)
+        foreach (Tensor piece in weights.IsFrozen ? [] : OwnedGradient)
         {
             foreach ((long first, long last) in _trained)
             {
-                long from = Math.Max(first, start), to = Math.Min(Math.Min(last, end), start + piece.numel());
-                if (from >= to)
-                    continue;
-                double norm = piece.narrow(0, from - start, to - from).norm().item<float>();
-                sum += norm * norm;
+                long from = Math.Max(Math.Max(first, at), mine), to = Math.Min(Math.Min(last, at + piece.numel()), next);
+                if (from < to)
+                    sum += Math.Pow(piece.narrow(0, from - at, to - from).norm().item<float>(), 2);
             }
 
-            start += piece.numel();
+            at += piece.numel();
         }
 
         return sum;
@@ -138,16 +136,6 @@ public abstract class BlockState(BlockWeights weights) : IDisposable
 
         if (start >= 0)
             yield return (start, runs[^1].End);
-    }
-
-    /// <summary>Sums what every rank of a cut holds, where each saw only its part of the tokens (split-gather).</summary>
-    protected void SumUncut(ICollectives? splitTokens)
-    {
-        if (splitTokens is null || weights.Count == weights.UncutStart)
-            return;
-        using var scope = NewDisposeScope();
-        Tensor tail = Gradient.narrow(0, weights.UncutStart, weights.Count - weights.UncutStart);
-        splitTokens.StartAllReduceSum(TensorMemory.AddressOf(tail), tail.numel()).Wait();
     }
 }
 

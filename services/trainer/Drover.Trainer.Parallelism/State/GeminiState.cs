@@ -16,7 +16,7 @@ internal sealed class GeminiState : BlockState
     private const long Width = 64;
     private readonly ScalarType _type;
     private readonly ICollectives _data;
-    private readonly ICollectives? _splitTokens;
+    private readonly UncutGradients _uncut;
     private readonly DeviceArena _arena;
     private readonly long _shard;
     private readonly List<Chunk> _chunks = [];
@@ -28,10 +28,10 @@ internal sealed class GeminiState : BlockState
     private int _uses;
     private int _backwards;
 
-    public GeminiState(BlockWeights weights, long chunkValues, ScalarType type, ICollectives data, ICollectives? splitTokens, DeviceArena arena)
+    public GeminiState(BlockWeights weights, long chunkValues, ScalarType type, ICollectives data, UncutGradients uncut, DeviceArena arena)
         : base(weights)
     {
-        (_type, _data, _splitTokens, _arena) = (type, data, splitTokens, arena);
+        (_type, _data, _uncut, _arena) = (type, data, uncut, arena);
         _shard = (weights.Count + data.WorldSize - 1) / data.WorldSize;
         long each = Math.Max(1, ((chunkValues / data.WorldSize) + Width - 1) / Width) * Width;
         for (long first = 0; first < _shard; first += each)
@@ -116,7 +116,7 @@ internal sealed class GeminiState : BlockState
     {
         if (--_backwards > 0)
             return;
-        SumUncut(_splitTokens);
+        _uncut.Sum(Weights, Gradient);
         (_scattered, _gradient) = (_gradient, null);
         using var scope = NewDisposeScope();
         _scatter = _data.StartReduceScatterSum(TensorMemory.AddressOf(_scattered!.Values), TensorMemory.AddressOf(OwnPartOf(_scattered.Values)), _shard);

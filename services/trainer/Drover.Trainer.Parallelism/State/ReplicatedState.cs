@@ -11,7 +11,7 @@ namespace Drover.Trainer.Parallelism;
 internal sealed class ReplicatedState : BlockState
 {
     private readonly ICollectives _data;
-    private readonly ICollectives? _splitTokens;
+    private readonly UncutGradients _uncut;
     private readonly LedgerTensor _compute;
     private readonly LedgerTensor _gradient;
     private readonly LedgerTensor[] _optimizer;
@@ -19,10 +19,10 @@ internal sealed class ReplicatedState : BlockState
     private readonly bool _ownsMaster;
     private ICollectiveHandle? _reduction;
 
-    public ReplicatedState(BlockWeights weights, ScalarType type, ICollectives data, ICollectives? splitTokens, MemoryLedger ledger)
+    public ReplicatedState(BlockWeights weights, ScalarType type, ICollectives data, UncutGradients uncut, MemoryLedger ledger)
         : base(weights)
     {
-        (_data, _splitTokens) = (data, splitTokens);
+        (_data, _uncut) = (data, uncut);
         LedgerTensor New(MemoryClass c, ScalarType t = ScalarType.Float32) => ledger.New(c, MemoryPlace.Device, weights.Count, t);
         _ownsMaster = type != ScalarType.Float32;
         _compute = New(MemoryClass.Weights, type);
@@ -54,7 +54,7 @@ internal sealed class ReplicatedState : BlockState
     {
         if (!isLast || Weights.IsFrozen)
             return;
-        SumUncut(_splitTokens);
+        _uncut.Sum(Weights, Gradient);
         if (_data.WorldSize > 1)
             _reduction = _data.StartAllReduceSum(TensorMemory.AddressOf(_gradient.Values), Weights.Count);
     }

@@ -2,7 +2,7 @@ namespace Drover.Trainer.Parallelism;
 
 /// <summary>
 /// The order in which a step uses the pieces of state, and how much device memory everything else takes meanwhile. The warm-up step
-/// writes it; later steps go through it again and again (PatrickStar: Fang et al., 2021, section 8; ColossalAI's MemStats). A step that
+/// writes it; later steps go through it again and again (PatrickStar: Fang et al., 2021; ColossalAI's MemStats). A step that
 /// does not fit goes on at the next use of the same piece, so the record is advice that is never wrong, only less good.
 /// </summary>
 internal sealed class UseRecord
