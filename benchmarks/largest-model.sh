@@ -16,17 +16,16 @@ trains() { # ranks layers key=value...
     "$here/limited.sh" "$limit" "$program" $shape layers="$layers" threads=1 "$@" >/tmp/largest.log 2>&1
 }
 
-search() { # start-layers command... : prints the largest number of layers for which `command LAYERS` succeeds
-  local at=$1 best=0
+# The largest number of layers for which `command LAYERS` succeeds, looked for one by one from where memory formulas say it is.
+search() { # start-layers command...
+  local at=$1
   shift
   if "$@" "$at"; then
-    best=$at
-    for step in 4 2 1; do while "$@" $((best + step)); do best=$((best + step)); done; done
+    while "$@" $((at + 1)); do at=$((at + 1)); done
   else
-    for ((at -= 2; at > 0; at -= 2)); do "$@" "$at" && { best=$at; break; }; done
-    if [ "$best" -gt 0 ] && "$@" $((best + 1)); then best=$((best + 1)); fi
+    while at=$((at - 1)) && [ "$at" -gt 0 ] && ! "$@" "$at"; do :; done
   fi
-  echo "$best"
+  echo "$at"
 }
 
 report() { echo "| $1 | $2 | $(awk "BEGIN { printf \"%.0f\", 65.5 + $2 * 12.85 }") |"; }
@@ -41,15 +40,15 @@ zero3() { trains 2 "$1" rows=2 placement=zero3; }
 zero3r() { trains 2 "$1" rows=2 placement=zero3 recompute=true; }
 tp() { trains 2 "$1" rows=1 tp=2; }
 pp() { trains 2 "$1" rows=2 micro=1 pp=2; }
-report "one rank" "$(search 8 one)"
-report "DDP, 2 ranks" "$(search 8 ddp)"
+report "one rank" "$(search 9 one)"
+report "DDP, 2 ranks" "$(search 9 ddp)"
 report "ZeRO-1, 2 ranks" "$(search 15 zero1)"
-report "ZeRO-2, 2 ranks" "$(search 20 zero2)"
-report "ZeRO-3, 2 ranks" "$(search 22 zero3)"
-report "ZeRO-3 with recompute, 2 ranks" "$(search 22 zero3r)"
+report "ZeRO-2, 2 ranks" "$(search 18 zero2)"
+report "ZeRO-3, 2 ranks" "$(search 20 zero3)"
+report "ZeRO-3 with recompute, 2 ranks" "$(search 20 zero3r)"
 report "tensor parallel 2" "$(search 20 tp)"
 report "pipeline 2" "$(search 20 pp)"
 if [ -n "$peer" ]; then
   theirs() { "$here/limited.sh" "$limit" bash -c "${peer//\{\}/$1}" >/tmp/largest.log 2>&1; }
-  report "the peer, one process" "$(search 20 theirs)"
+  report "the peer, one process" "$(search 28 theirs)"
 fi

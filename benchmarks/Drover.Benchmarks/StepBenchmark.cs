@@ -66,6 +66,7 @@ internal static class StepBenchmark
             ["products_alone_s"] = ranks > 1 || arguments.AreWeightsConstant ? null : Math.Round(MatrixProducts.SecondsOfStep(arguments.Config, (long)arguments.Rows * arguments.Length, spec.Precision), 3),
             ["memory_mib"] = memory,
             ["traffic_mib_per_step"] = traffic,
+            ["waited_s_per_step"] = new JsonObject(engine.Traffic.Snapshot().Select(e => e.Axis).Distinct().Select(a => KeyValuePair.Create<string, JsonNode?>(a, Math.Round(engine.Traffic.WaitedFor(a).TotalSeconds / steps.Count, 3)))),
             ["resident_mib"] = string.Join(' ', resident.Where((_, i) => i == 0 || i == resident.Count - 1 || i % Math.Max(1, resident.Count / 8) == 0).Select(r => r.ToString(CultureInfo.InvariantCulture))),
             ["peak_resident_mib"] = Process.GetCurrentProcess().PeakWorkingSet64 >> 20,
         };

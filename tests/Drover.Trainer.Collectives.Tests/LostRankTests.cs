@@ -26,7 +26,8 @@ public sealed class LostRankTests
                 how switch { "killed" => "is gone", "stopped" => "has not answered for 3 s", _ => "has not started all-reduce 'data' no. 6" },
                 message,
                 StringComparison.Ordinal);
-            Assert.Contains("it was computing after all-reduce 'data' no. 5", message, StringComparison.Ordinal);
+            // mpirun wakes a stopped rank 0 when the first of the others ends: then it goes on into the next operation, and says so.
+            Assert.Matches("it was (computing after all-reduce 'data' no\\. 5|last in all-reduce 'data' no\\. 6)", message);
             Assert.True(File.Exists(LostRank.CallbackFileOf(folder, rank)), $"rank {rank} was not called back");
         }
 

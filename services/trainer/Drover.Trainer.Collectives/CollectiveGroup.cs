@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace Drover.Trainer.Collectives;
 
 /// <summary>What every kind of group shares: it checks arguments, numbers operations and counts their traffic.</summary>
@@ -105,7 +107,7 @@ public abstract unsafe class CollectiveGroup : ICollectives
     private void Reduce(nint data, int count, Element element, bool max) =>
         Begin(new Operation(OperationKind.AllReduce, data, data, count) { Element = element, Max = max }).Wait();
 
-    private ICollectiveHandle Begin(Operation operation)
+    private TimedHandle Begin(Operation operation)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(operation.Count);
         ArgumentOutOfRangeException.ThrowIfNegative(operation.Tag);
@@ -116,7 +118,7 @@ public abstract unsafe class CollectiveGroup : ICollectives
             ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(operation.Peer, WorldSize);
         }
 
-        return Start(Enter(operation));
+        return new TimedHandle(Start(Enter(operation)), this);
     }
 
     private Operation Enter(Operation operation)
@@ -124,5 +126,16 @@ public abstract unsafe class CollectiveGroup : ICollectives
         operation.Number = operation.IsMessage ? ++_messages : ++_operations;
         Traffic.Add(Axis, operation, Rank, WorldSize);
         return operation;
+    }
+
+    /// <summary>Tells the counter how long the rank stood waiting.</summary>
+    private sealed class TimedHandle(ICollectiveHandle handle, CollectiveGroup group) : ICollectiveHandle
+    {
+        public void Wait()
+        {
+            long started = Stopwatch.GetTimestamp();
+            handle.Wait();
+            group.Traffic.AddWait(group.Axis, Stopwatch.GetElapsedTime(started));
+        }
     }
 }

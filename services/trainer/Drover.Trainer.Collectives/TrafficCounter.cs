@@ -8,6 +8,7 @@ public sealed class TrafficCounter
 {
     private readonly Lock _lock = new();
     private readonly Dictionary<(string Axis, string Operation), TrafficEntry> _entries = [];
+    private readonly Dictionary<string, TimeSpan> _waits = new(StringComparer.Ordinal);
 
     /// <summary>What was counted since the last <see cref="Reset"/>, by axis, then by operation.</summary>
     public IReadOnlyList<TrafficEntry> Snapshot()
@@ -20,7 +21,27 @@ public sealed class TrafficCounter
     public void Reset()
     {
         lock (_lock)
+        {
             _entries.Clear();
+            _waits.Clear();
+        }
+    }
+
+    /// <summary>
+    /// How long the rank's own thread stood waiting for operations of an axis since the last <see cref="Reset"/>: the part of the
+    /// communication that was not hidden behind computation, and, along the pipeline, its bubble.
+    /// </summary>
+    public TimeSpan WaitedFor(string axis)
+    {
+        lock (_lock)
+            return _waits.GetValueOrDefault(axis);
+    }
+
+    /// <summary>Counts time that was spent waiting.</summary>
+    internal void AddWait(string axis, TimeSpan time)
+    {
+        lock (_lock)
+            _waits[axis] = _waits.GetValueOrDefault(axis) + time;
     }
 
     /// <summary>Counts an operation of a group of <paramref name="ranks"/> ranks.</summary>

@@ -1,6 +1,5 @@
 using Drover.Formats.Checkpoints;
 using Drover.Formats.HuggingFace;
-using Drover.Trainer.Collectives;
 using Drover.Trainer.Model;
 using Drover.Trainer.Parallelism;
 using static TorchSharp.torch;
@@ -73,20 +72,29 @@ internal sealed class RankModel : IDisposable
             state.PublishMaster();
     }
 
-    /// <summary>Waits for all reductions; a tied embedding gets the gradient of both ends of the pipeline at both ends.</summary>
-    public void FinishGradients()
+    /// <summary>
+    /// Waits for all reductions, in the order in which they were started, and takes norms while the later ones go on; a tied embedding
+    /// gets the gradient of both ends of the pipeline at both ends.
+    /// </summary>
+    /// <returns>This rank's part of the squared norm of the gradient: every weight counts once over all ranks.</returns>
+    public double FinishGradients()
     {
-        foreach (BlockState state in States.Values)
+        BlockState? tied = _tiedEmbedding ?? _tiedHead;
+        double norm = 0;
+        foreach (BlockState state in States.Values.Reverse())
+        {
             state.FinishGradient();
-        if ((_tiedEmbedding ?? _tiedHead) is not { } tied)
-            return;
+            if (state != tied)
+                norm += state.SquaredNorm(_grid.Tensor.Rank == 0);
+        }
+
+        if (tied is null)
+            return norm;
         using var scope = NewDisposeScope();
         foreach (Tensor gradient in tied.OwnedGradient)
             _grid.Ends.StartAllReduceSum(TensorMemory.AddressOf(gradient), gradient.numel()).Wait();
+        return norm + (tied == _tiedHead ? 0 : tied.SquaredNorm(_grid.Tensor.Rank == 0));
     }
-
-    /// <summary>This rank's part of the squared norm of the gradient: every weight counts once over all ranks.</summary>
-    public double SquaredNorm() => States.Values.Where(s => s != _tiedHead).Sum(s => s.SquaredNorm(_grid.Tensor.Rank == 0));
 
     public void Dispose()
     {

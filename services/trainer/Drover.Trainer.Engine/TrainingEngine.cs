@@ -137,8 +137,7 @@ public sealed class TrainingEngine : IDisposable
 
     private double Update(long step, double rate, double loss)
     {
-        _model.FinishGradients();
-        double norm = Math.Sqrt(_grid.World.Sum(_model.SquaredNorm()));
+        double norm = Math.Sqrt(_grid.World.Sum(_model.FinishGradients()));
         if (!double.IsFinite(loss) || !double.IsFinite(norm))
             throw new DroverException(FailureCode.Internal, "NOT_FINITE", $"Step {step}: the loss is {loss} and the gradient norm {norm}. Lower the learning rate, or train in fp32.");
         double clip = _spec.MaxGradNorm > 0 && norm > _spec.MaxGradNorm ? norm / _spec.MaxGradNorm : 1;

@@ -13,8 +13,10 @@ internal static class MpirunArguments
     /// <param name="variables">Of the environment, handed on to ranks on every machine.</param>
     public static IEnumerable<string> Of(TrainerOptions options, int ranks, int threads, int cores, IEnumerable<string> variables)
     {
-        List<string> arguments = ["-n", Text(ranks), "--tag-output", "--mca", "btl_vader_single_copy_mechanism", "none"];
+        List<string> arguments = ["-n", Text(ranks), "--tag-output"];
         bool elsewhere = options.HostFile.Length > 0;
+        if (elsewhere || !SingleCopy.IsAllowed("/proc"))
+            arguments.AddRange(["--mca", "btl_vader_single_copy_mechanism", "none"]);
         if (elsewhere)
             arguments.AddRange(["--hostfile", Path.GetFullPath(options.HostFile)]);
         if (options.LaunchAgent.Length > 0)

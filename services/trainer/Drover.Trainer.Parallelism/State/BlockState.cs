@@ -64,19 +64,23 @@ public abstract class BlockState(BlockWeights weights) : IDisposable
     /// <param name="gradientScale">Scalar tensor that the gradient is divided by.</param>
     public abstract void Update(AdamWSpec spec, double learningRate, Tensor step, Tensor gradientScale);
 
-    /// <summary>Sum of squares of the owned gradient. What every rank of a cut holds is counted where <paramref name="countUncut"/>.</summary>
+    /// <summary>
+    /// This rank's part of the sum of squares of the owned gradient, after <see cref="FinishGradient"/>. What every rank of a cut holds
+    /// is counted where <paramref name="countUncut"/>.
+    /// </summary>
     public double SquaredNorm(bool countUncut)
     {
-        if (Copies.Rank != 0)
-            return 0;
         using var scope = NewDisposeScope();
         long count = countUncut ? Owned.Count : Math.Clamp(weights.UncutStart - Owned.Start, 0, Owned.Count);
+        // Ranks that hold the same stretch share the work.
+        long from = count * Copies.Rank / Copies.Count, to = count * (Copies.Rank + 1) / Copies.Count, at = 0;
         double sum = 0;
-        foreach (Tensor piece in count == 0 ? [] : OwnedGradient)
+        foreach (Tensor piece in OwnedGradient)
         {
-            double norm = piece.narrow(0, 0, Math.Min(count, piece.numel())).norm().item<float>();
-            sum += norm * norm;
-            count -= Math.Min(count, piece.numel());
+            long first = Math.Max(from, at), end = Math.Min(to, at + piece.numel());
+            if (first < end)
+                sum += Math.Pow(piece.narrow(0, first - at, end - first).norm().item<float>(), 2);
+            at += piece.numel();
         }
 
         return sum;

@@ -31,6 +31,7 @@ internal sealed class ShardedState : BlockState
     private ICollectiveHandle? _gather;
     private int _uses;
     private int _backwards;
+    private bool _isShardWritten;
 
     public ShardedState(BlockWeights weights, ParallelSpec spec, ScalarType type, ICollectives data, UncutGradients uncut, MemoryLedger ledger)
         : base(weights)
@@ -98,7 +99,12 @@ internal sealed class ShardedState : BlockState
         _compute = null;
     }
 
-    public override void BeginStep() => _gradientShard.Values.zero_();
+    public override void BeginStep()
+    {
+        _isShardWritten = false;
+        if (_stage == StatePlacement.Zero1)
+            _gradientShard.Values.zero_();
+    }
 
     public override void BeginBackward()
     {
@@ -119,14 +125,15 @@ internal sealed class ShardedState : BlockState
                 return;
             _uncut.Sum(Weights, Gradient);
             Tensor own = OwnPartOf(_gradient!.Values);
-            _scatter = new Scatter(_data.StartReduceScatterSum(TensorMemory.AddressOf(_gradient.Values), TensorMemory.AddressOf(own), _shard), null, own.DetachFromDisposeScope());
+            _scatter = new Scatter(_data.StartReduceScatterSum(TensorMemory.AddressOf(_gradient.Values), TensorMemory.AddressOf(own), _shard), null, null);
             return;
         }
 
         _uncut.Sum(Weights, Gradient);
-        Tensor part = OwnPartOf(_gradient!.Values).DetachFromDisposeScope();
-        _scatter = new Scatter(_data.StartReduceScatterSum(TensorMemory.AddressOf(_gradient.Values), TensorMemory.AddressOf(part), _shard), _gradient, part);
-        _gradient = null;
+        // The first sum of a step goes where it belongs; later ones arrive in the whole gradient and are added.
+        Tensor? part = _isShardWritten ? OwnPartOf(_gradient!.Values).DetachFromDisposeScope() : null;
+        _scatter = new Scatter(_data.StartReduceScatterSum(TensorMemory.AddressOf(_gradient!.Values), TensorMemory.AddressOf(part ?? _gradientShard.Values), _shard), _gradient, part);
+        (_gradient, _isShardWritten) = (null, true);
     }
 
     public override void Settle()
@@ -189,9 +196,9 @@ internal sealed class ShardedState : BlockState
             return;
         _scatter = null;
         scatter.Handle.Wait();
-        if (scatter.Whole is not null)
+        if (scatter.Part is not null)
             _gradientShard.Values.add_(scatter.Part);
-        scatter.Part.Dispose();
+        scatter.Part?.Dispose();
         scatter.Whole?.Dispose();
     }
 
@@ -203,6 +210,6 @@ internal sealed class ShardedState : BlockState
     /// <summary>A reduce-scatter under way.</summary>
     /// <param name="Handle">To wait for.</param>
     /// <param name="Whole">What is given back afterwards; null for nothing.</param>
-    /// <param name="Part">Where the sum arrives.</param>
-    private sealed record Scatter(ICollectiveHandle Handle, LedgerTensor? Whole, Tensor Part);
+    /// <param name="Part">Where the sum arrives, if it has still to be added; null where it arrives in its place.</param>
+    private sealed record Scatter(ICollectiveHandle Handle, LedgerTensor? Whole, Tensor? Part);
 }
