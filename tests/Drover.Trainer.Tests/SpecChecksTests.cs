@@ -64,6 +64,18 @@ public sealed class SpecChecksTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_pattern_that_matches_no_weight_and_a_run_that_trains_nothing_are_refused()
+    {
+        TrainingSpec spec = TrainerWorld.Spec("frozen");
+        spec.Frozen.Add("model.layer.*");
+        spec.Frozen.Add("*.weight");
+        spec.LearningRateGroups.Add(new LearningRateGroup { Pattern = "lm_head.*", Factor = 0 });
+        RpcException refused = await RefusedAsync(spec);
+        foreach (string what in new[] { "'model.layer.*' matches no weight", "factor of 'lm_head.*' is 0", "every weight is frozen" })
+            Assert.Contains(what, refused.Status.Detail, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_dataset_or_model_that_is_not_there_is_named()
     {
         TrainingSpec noDataset = TrainerWorld.Spec("run");

@@ -27,6 +27,8 @@ internal static class TrainStartCommand
     private static readonly Option<double> DecayRatio = new("--decay-ratio") { Description = "With --schedule wsd: the last part of the run, 0 to 1, in which the learning rate comes down; 0 means 0.1" };
     private static readonly Option<double?> WeightDecay = new("--weight-decay") { Description = "Default 0.1" };
     private static readonly Option<double> Neftune = new("--neftune-alpha") { Description = "Noise on the embeddings while training (NEFTune); 0 for none" };
+    private static readonly Option<string[]> Frozen = new("--freeze") { Description = "Weights that are not trained, e.g. 'model.layers.*'; may be given again", HelpName = "PATTERN" };
+    private static readonly Option<bool> EmbeddingsOnly = new("--embeddings-only") { Description = "Train the input embedding and the output matrix alone" };
     private static readonly Option<bool> Recompute = new("--recompute") { Description = "Save memory: run blocks forward again in the backward pass" };
     private static readonly Option<int> HeadChunk = new("--head-chunk-tokens") { Description = "Save memory: tokens of one slice of the head; 0 takes all at once" };
     private static readonly Option<long> CheckpointEvery = new("--checkpoint-every") { Description = "Steps between checkpoints; 0: only at the end" };
@@ -55,7 +57,7 @@ internal static class TrainStartCommand
         """)
     {
         Name, Model, Config, Checkpoint, Dataset, Tokenizer, Steps, Epochs, GlobalBatch, MicroBatch, Ranks, Threads, LearningRate, Schedule, Warmup, WarmupRatio, DecayRatio, WeightDecay,
-        Neftune, PrecisionOption, Recompute, HeadChunk, CheckpointEvery, Seed, DryRun, JobStart.Detach,
+        Neftune, Frozen, EmbeddingsOnly, PrecisionOption, Recompute, HeadChunk, CheckpointEvery, Seed, DryRun, JobStart.Detach,
     }.Does(RunAsync);
 
     private static async Task<int> RunAsync(CliContext context, ParseResult parse)
@@ -93,6 +95,8 @@ internal static class TrainStartCommand
             Optimizer = new OptimizerSpec { LearningRate = parse.GetValue(LearningRate) },
             Schedule = new ScheduleSpec { Kind = parse.GetValue(Schedule), WarmupSteps = parse.GetValue(Warmup), WarmupRatio = parse.GetValue(WarmupRatio), DecayRatio = parse.GetValue(DecayRatio) },
             NeftuneAlpha = parse.GetValue(Neftune),
+            Frozen = { parse.GetValue(Frozen) ?? [] },
+            EmbeddingsOnly = parse.GetValue(EmbeddingsOnly),
             Seed = parse.GetValue(Seed),
             CheckpointIntervalSteps = parse.GetValue(CheckpointEvery),
             Parallelism = ParallelismOptions.Read(parse),

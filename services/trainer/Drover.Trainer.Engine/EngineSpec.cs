@@ -29,6 +29,9 @@ public sealed record EngineSpec
     /// <summary>AdamW.</summary>
     public AdamWSpec Optimizer { get; init; } = new();
 
+    /// <summary>Which weights are trained, and how fast.</summary>
+    public WeightRates Rates { get; init; } = new();
+
     /// <summary>The learning rate over steps.</summary>
     public required ScheduleSpec Schedule { get; init; }
 
@@ -75,6 +78,7 @@ public sealed record EngineSpec
         Require(Optimizer.WeightDecay >= 0, $"weight_decay is {Optimizer.WeightDecay}");
         problems.AddRange(Schedule.Problems());
         problems.AddRange(LossScale.Problems());
+        problems.AddRange(Rates.Problems(config));
         Require(NeftuneAlpha >= 0 && double.IsFinite(NeftuneAlpha), $"neftune_alpha is {NeftuneAlpha}");
         if (problems.Count > 0)
             throw new DroverException(FailureCode.InvalidArgument, "INVALID_TRAINING_SPEC", $"The training spec cannot run: {string.Join("; ", problems)}.");

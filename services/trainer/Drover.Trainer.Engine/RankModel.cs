@@ -28,7 +28,7 @@ internal sealed class RankModel : IDisposable
             config,
             spec.Precision,
             span,
-            (name, shape) => CutTable.PartOf(name, shape, grid.Tensor.Rank, grid.Tensor.WorldSize),
+            (name, shape) => CutTable.PartOf(name, shape, grid.Tensor.Rank, grid.Tensor.WorldSize) with { RateFactor = spec.Rates.FactorOf(name) },
             cut ? new TensorBorders(grid.Tensor, splitTokens) : null,
             parallel.SequenceMode switch
             {

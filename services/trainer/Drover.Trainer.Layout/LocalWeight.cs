@@ -7,6 +7,12 @@ namespace Drover.Trainer.Layout;
 /// <param name="Shape">Its extent.</param>
 public sealed record LocalWeight(string Name, long[] GlobalShape, long[] Offset, long[] Shape)
 {
+    /// <summary>What the learning rate is multiplied by; 0 where the weight is frozen.</summary>
+    public double RateFactor { get; init; } = 1;
+
+    /// <summary>The weight stays as it is.</summary>
+    public bool IsFrozen => RateFactor == 0;
+
     /// <summary>Number of values of the part.</summary>
     public long Count => CountOf(Shape);
 

@@ -46,17 +46,17 @@ internal sealed class AttentionHalf(LlamaConfig config, BlockWeights weights, in
         using var scope = NewDisposeScope();
         Tensor dy = borders.LeaveGradient(gradient);
         if (config.HasOutputBias)
-            Gradients.AddRows(weights.ViewOf(flat, _o + "bias", _o + "bias"), gradient);
-        Gradients.AddProduct(weights.ViewOf(flat, _o + "weight", _o + "weight"), dy, kept.Mixed);
+            Gradients.AddRows(weights.GradientOf(flat, _o + "bias", _o + "bias"), gradient);
+        Gradients.AddProduct(weights.GradientOf(flat, _o + "weight", _o + "weight"), dy, kept.Mixed);
         Tensor dmixed = HeadsFirst(dy.matmul(weights[_o + "weight"]).view(dy.shape[0], -1, config.HeadSize));
         (Tensor dq, Tensor dk, Tensor dv) = attention.Backward(dmixed, kept.Q, kept.K, kept.V, kept.Attended, kept.More, batch.VisibleWithin(_window));
         Tensor dqkv = JoinHeads(dq, dk, dv, batch, kept.HeadNorms, flat, dy.dtype);
-        Gradients.AddProduct(weights.ViewOf(flat, _q + "weight", _v + "weight"), dqkv, kept.Entered);
+        Gradients.AddProduct(weights.GradientOf(flat, _q + "weight", _v + "weight"), dqkv, kept.Entered);
         if (config.HasQueryKeyValueBias)
-            Gradients.AddRows(weights.ViewOf(flat, _q + "bias", _v + "bias"), dqkv);
+            Gradients.AddRows(weights.GradientOf(flat, _q + "bias", _v + "bias"), dqkv);
         Tensor dnormed = borders.EnterGradient(dqkv.matmul(weights.Stacked(_q + "weight", _v + "weight")));
         (Tensor dx, Tensor dw) = AtenScripts.RmsNormBackward(dnormed, x, kept.Rstd, weights[_norm]);
-        weights.ViewOf(flat, _norm, _norm).add_(dw);
+        weights.GradientOf(flat, _norm, _norm)?.add_(dw);
         return dx.add_(gradient).MoveToOuterDisposeScope();
     }
 

@@ -29,6 +29,7 @@ public sealed class BlockWeights : IDisposable
         UncutStart = ordered.Where(w => w.HasDecay || w.IsCut).Sum(w => w.Count);
         if (!ordered.Any(w => w.IsCut))
             UncutStart = 0;
+        Runs = [.. RunsOf(ordered)];
         PartialCount = ordered.Where(w => w.HasPartialGradient).Sum(w => w.Count);
     }
 
@@ -43,6 +44,12 @@ public sealed class BlockWeights : IDisposable
 
     /// <summary>From here on every rank of the cut holds the same values; 0 where nothing is cut.</summary>
     public long UncutStart { get; }
+
+    /// <summary>The weights in stretches that are updated alike, one after the other: one or two where all learn equally fast.</summary>
+    public IReadOnlyList<UpdateRun> Runs { get; }
+
+    /// <summary>No weight of the block is trained.</summary>
+    public bool IsFrozen => Runs.All(r => r.RateFactor == 0);
 
     /// <summary>How many values from <see cref="UncutStart"/> on have a gradient that each rank of the cut knows a part of.</summary>
     public long PartialCount { get; }
@@ -74,6 +81,14 @@ public sealed class BlockWeights : IDisposable
         return flat.narrow(0, from.Offset, count).view(shape);
     }
 
+    /// <summary>As <see cref="ViewOf"/> of a gradient; null where all of these weights are frozen and no gradient is wanted.</summary>
+    public Tensor? GradientOf(Tensor flat, string first, string last)
+    {
+        long from = _places[first].Offset, to = _places[last].Offset;
+        bool isFrozen = _places.Values.All(p => p.Weight.IsFrozen || p.Offset < from || p.Offset > to);
+        return isFrozen ? null : ViewOf(flat, first, last);
+    }
+
     /// <summary>Where a weight starts in the flat tensors.</summary>
     public long OffsetOf(string name) => _places[name].Offset;
 
@@ -96,5 +111,26 @@ public sealed class BlockWeights : IDisposable
     /// <inheritdoc />
     public void Dispose() => Detach();
 
+    private static IEnumerable<UpdateRun> RunsOf(LocalWeight[] ordered)
+    {
+        long start = 0;
+        for (int i = 0; i < ordered.Length;)
+        {
+            LocalWeight first = ordered[i];
+            long end = start;
+            for (; i < ordered.Length && ordered[i].HasDecay == first.HasDecay && ordered[i].RateFactor.Equals(first.RateFactor); i++)
+                end += ordered[i].Count;
+            yield return new UpdateRun(start, end, first.HasDecay, first.RateFactor);
+            start = end;
+        }
+    }
+
     private sealed record Place(long Offset, LocalWeight Weight);
 }
+
+/// <summary>A stretch of a block's flat state that is updated alike.</summary>
+/// <param name="Start">Its first value.</param>
+/// <param name="End">After its last.</param>
+/// <param name="HasDecay">Weight decay.</param>
+/// <param name="RateFactor">Of the learning rate; 0 for frozen weights.</param>
+public readonly record struct UpdateRun(long Start, long End, bool HasDecay, double RateFactor);

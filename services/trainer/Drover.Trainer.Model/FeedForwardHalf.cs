@@ -35,15 +35,16 @@ internal sealed class FeedForwardHalf(LlamaConfig config, BlockWeights weights, 
         using var scope = NewDisposeScope();
         Tensor dy = borders.LeaveGradient(gradient);
         if (config.HasMlpBias)
-            Gradients.AddRows(weights.ViewOf(flat, _down + "bias", _down + "bias"), gradient);
-        Gradients.AddProduct(weights.ViewOf(flat, _down + "weight", _down + "weight"), dy, AtenScripts.SwiGlu(kept.GateUp));
+            Gradients.AddRows(weights.GradientOf(flat, _down + "bias", _down + "bias"), gradient);
+        if (weights.GradientOf(flat, _down + "weight", _down + "weight") is { } down)
+            Gradients.AddProduct(down, dy, AtenScripts.SwiGlu(kept.GateUp));
         Tensor dgateUp = AtenScripts.SwiGluBackward(dy.matmul(weights[_down + "weight"]), kept.GateUp);
-        Gradients.AddProduct(weights.ViewOf(flat, _gate + "weight", _up + "weight"), dgateUp, kept.Entered);
+        Gradients.AddProduct(weights.GradientOf(flat, _gate + "weight", _up + "weight"), dgateUp, kept.Entered);
         if (config.HasMlpBias)
-            Gradients.AddRows(weights.ViewOf(flat, _gate + "bias", _up + "bias"), dgateUp);
+            Gradients.AddRows(weights.GradientOf(flat, _gate + "bias", _up + "bias"), dgateUp);
         Tensor dnormed = borders.EnterGradient(dgateUp.matmul(weights.Stacked(_gate + "weight", _up + "weight")));
         (Tensor dx, Tensor dw) = AtenScripts.RmsNormBackward(dnormed, x, kept.Rstd, weights[_norm]);
-        weights.ViewOf(flat, _norm, _norm).add_(dw);
+        weights.GradientOf(flat, _norm, _norm)?.add_(dw);
         return dx.add_(gradient).MoveToOuterDisposeScope();
     }
 

@@ -5,9 +5,11 @@ namespace Drover.Trainer.Model;
 /// <summary>Adds gradients of weights to fp32 sums.</summary>
 internal static class Gradients
 {
-    /// <summary>sum += scale * dy' x: of a weight [out, in] from dy [tokens, out] and x [tokens, in].</summary>
-    public static void AddProduct(Tensor sum, Tensor dy, Tensor x, double scale = 1)
+    /// <summary>sum += scale * dy' x: of a weight [out, in] from dy [tokens, out] and x [tokens, in]; nothing where there is no sum.</summary>
+    public static void AddProduct(Tensor? sum, Tensor dy, Tensor x, double scale = 1)
     {
+        if (sum is null)
+            return;
         using var scope = NewDisposeScope();
         // libtorch has no bf16 product with an fp32 result on CPUs: the product is rounded once, the sum is fp32.
         if (dy.dtype == ScalarType.Float32)
@@ -16,9 +18,11 @@ internal static class Gradients
             sum.add_(dy.t().matmul(x), scale);
     }
 
-    /// <summary>sum += the rows of dy added up: of a bias.</summary>
-    public static void AddRows(Tensor sum, Tensor dy)
+    /// <summary>sum += the rows of dy added up: of a bias; nothing where there is no sum.</summary>
+    public static void AddRows(Tensor? sum, Tensor dy)
     {
+        if (sum is null)
+            return;
         using var scope = NewDisposeScope();
         sum.add_(dy.sum(0, type: ScalarType.Float32));
     }

@@ -16,8 +16,8 @@ public static class HeadLoss
     /// <param name="vocabulary">Who holds the others.</param>
     /// <param name="chunkTokens">Tokens of a slice; 0 for all at once.</param>
     /// <param name="scale">The loss is multiplied by this before it is differentiated (1 / labels of the global step).</param>
-    /// <param name="matrixGradient">Where the head's gradient is added, fp32, [vocab, hidden]; null when none is wanted.</param>
-    /// <param name="hiddenGradient">[labels, hidden], filled with this rank's part of the sum; null when none is wanted.</param>
+    /// <param name="matrixGradient">Where the head's gradient is added, fp32, [vocab, hidden]; null when none is wanted (the head is frozen).</param>
+    /// <param name="hiddenGradient">[labels, hidden], filled with this rank's part of the sum; null for no backward pass at all.</param>
     /// <returns>The unscaled sum of losses, nats: the same on every rank of the vocabulary.</returns>
     public static double Run(Tensor hidden, Tensor targets, Tensor matrix, IVocabularyRanks vocabulary, int chunkTokens, double scale, Tensor? matrixGradient, Tensor? hiddenGradient)
     {
@@ -34,7 +34,7 @@ public static class HeadLoss
             vocabulary.Sum(targetLogits);
             (Tensor probabilities, Tensor normalizer) = Softmax(logits, vocabulary);
             loss += (normalizer - targetLogits).sum(ScalarType.Float64).item<double>();
-            if (matrixGradient is null || hiddenGradient is null)
+            if (hiddenGradient is null)
                 continue;
             // d loss / d logits = softmax - one-hot.
             probabilities.scatter_add_(1, target, isHere.neg());

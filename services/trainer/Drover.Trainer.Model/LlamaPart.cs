@@ -109,7 +109,9 @@ public sealed class LlamaPart : IDisposable
     public void EmbedBackward(TokenBatch batch, Tensor gradient, Tensor flat)
     {
         using var scope = NewDisposeScope();
-        Tensor matrix = EmbeddingBlock.ViewOf(flat, LlamaTensors.Embedding, LlamaTensors.Embedding);
+        // Whether it is frozen is the same on every rank: all leave out the border, or none.
+        if (EmbeddingBlock.GradientOf(flat, LlamaTensors.Embedding, LlamaTensors.Embedding) is not { } matrix)
+            return;
         (Tensor rows, Tensor? isHere) = RowsOf(batch.Ids, matrix.shape[0]);
         Tensor dx = _borders.LeaveGradient(gradient).to(ScalarType.Float32);
         matrix.index_add_(0, rows, isHere is null ? dx : dx.mul(isHere), 1);
@@ -137,11 +139,11 @@ public sealed class LlamaPart : IDisposable
         if (flat is null || matrixFlat is null)
             return (HeadLoss.Run(hidden, batch.Targets, matrix, _vocabulary, chunkTokens, scale, null, null), null);
         Tensor hiddenGradient = empty_like(hidden);
-        double loss = HeadLoss.Run(hidden, batch.Targets, matrix, _vocabulary, chunkTokens, scale, HeadMatrixBlock.ViewOf(matrixFlat, HeadMatrixName, HeadMatrixName), hiddenGradient);
+        double loss = HeadLoss.Run(hidden, batch.Targets, matrix, _vocabulary, chunkTokens, scale, HeadMatrixBlock.GradientOf(matrixFlat, HeadMatrixName, HeadMatrixName), hiddenGradient);
         Tensor enteredGradient = zeros_like(entered);
         enteredGradient.index_copy_(0, batch.Labelled, hiddenGradient);
         (Tensor dx, Tensor dw) = AtenScripts.RmsNormBackward(_borders.EnterGradient(enteredGradient), x, rstd, norm);
-        HeadBlock.ViewOf(flat, LlamaTensors.FinalNorm, LlamaTensors.FinalNorm).add_(dw);
+        HeadBlock.GradientOf(flat, LlamaTensors.FinalNorm, LlamaTensors.FinalNorm)?.add_(dw);
         return (loss, dx.MoveToOuterDisposeScope());
     }
 

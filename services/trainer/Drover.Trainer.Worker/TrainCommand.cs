@@ -89,6 +89,7 @@ internal static class TrainCommand
             Epsilon = train.Epsilon,
             WeightDecay = train.WeightDecay,
         },
+        Rates = train.Rates,
         Schedule = ScheduleOf(train.Schedule, steps),
         LossScale = new LossScaleSpec
         {

@@ -150,6 +150,7 @@ internal static partial class TrainingSpecs
                 Epsilon = Or(optimizer.Epsilon, 1e-8),
                 WeightDecay = optimizer.HasWeightDecay ? optimizer.WeightDecay : 0.1,
                 MaxGradNorm = optimizer.HasMaxGradNorm ? optimizer.MaxGradNorm : 1.0,
+                Rates = RatesOf(spec),
                 LossScale = LossScaleSpecs.Resolve(spec.LossScale ?? new LossScaleSpec()),
                 Schedule = ScheduleSpecs.Resolve(spec.Schedule ?? new ScheduleSpec()),
                 NeftuneAlpha = spec.NeftuneAlpha,
@@ -159,6 +160,14 @@ internal static partial class TrainingSpecs
             },
         };
     }
+
+    /// <summary>Which weights are trained, and how fast.</summary>
+    public static Layout.WeightRates RatesOf(TrainingSpec spec) => new()
+    {
+        Frozen = [.. spec.Frozen],
+        EmbeddingsOnly = spec.EmbeddingsOnly,
+        Groups = [.. spec.LearningRateGroups.Select(g => new Layout.WeightRate(g.Pattern, g.Factor))],
+    };
 
     /// <summary>What a precision is called towards the ranks.</summary>
     public static string NameOf(Precision precision) => precision switch

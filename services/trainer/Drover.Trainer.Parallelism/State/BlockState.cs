@@ -11,6 +11,8 @@ namespace Drover.Trainer.Parallelism;
 /// </summary>
 public abstract class BlockState(BlockWeights weights) : IDisposable
 {
+    private readonly (long Start, long End)[] _trained = [.. Trained(weights.Runs)];
+
     /// <summary>Names and places of the weights; attached to values between <see cref="Acquire"/> and <see cref="Release"/>.</summary>
     public BlockWeights Weights => weights;
 
@@ -65,21 +67,25 @@ public abstract class BlockState(BlockWeights weights) : IDisposable
     public abstract void Update(AdamWSpec spec, double learningRate, Tensor step, Tensor gradientScale);
 
     /// <summary>
-    /// This rank's part of the sum of squares of the owned gradient, after <see cref="FinishGradient"/>. What every rank of a cut holds
+    /// This rank's part of the sum of squares of the owned gradient of trained weights, after <see cref="FinishGradient"/>. What every rank of a cut holds
     /// is counted where <paramref name="countUncut"/>.
     /// </summary>
     public double SquaredNorm(bool countUncut)
     {
         using var scope = NewDisposeScope();
-        long count = countUncut ? Owned.Count : Math.Clamp(weights.UncutStart - Owned.Start, 0, Owned.Count);
+        long start = Owned.Start, end = countUncut ? start + Owned.Count : Math.Clamp(weights.UncutStart, start, start + Owned.Count);
         // Ranks that hold the same stretch share the work.
-        long from = count * Copies.Rank / Copies.Count, to = count * (Copies.Rank + 1) / Copies.Count, at = 0;
+        long mine = start + ((end - start) * Copies.Rank / Copies.Count), next = start + ((end - start) * (Copies.Rank + 1) / Copies.Count), at = start;
         double sum = 0;
-        foreach (Tensor piece in OwnedGradient)
+        foreach (Tensor piece in weights.IsFrozen ? [] : OwnedGradient)
         {
-            long first = Math.Max(from, at), end = Math.Min(to, at + piece.numel());
-            if (first < end)
-                sum += Math.Pow(piece.narrow(0, first - at, end - first).norm().item<float>(), 2);
+            foreach ((long first, long last) in _trained)
+            {
+                long from = Math.Max(Math.Max(first, at), mine), to = Math.Min(Math.Min(last, at + piece.numel()), next);
+                if (from < to)
+                    sum += Math.Pow(piece.narrow(0, from - at, to - from).norm().item<float>(), 2);
+            }
+
             at += piece.numel();
         }
 
@@ -98,21 +104,38 @@ public abstract class BlockState(BlockWeights weights) : IDisposable
     /// <inheritdoc />
     public abstract void Dispose();
 
-    /// <summary>AdamW on a stretch: matrices with weight decay, the rest without.</summary>
+    /// <summary>AdamW on a stretch: matrices with weight decay, the rest without, frozen weights not at all.</summary>
     protected void UpdateStretch(AdamWSpec spec, double learningRate, Tensor step, Tensor gradientScale, long start, OptimizerTensors state, Tensor gradient)
     {
-        long count = gradient.numel(), decayed = Math.Clamp(weights.DecayCount - start, 0, count);
-        void Part(long from, long length, double decay)
+        foreach (UpdateRun run in weights.Runs)
         {
-            if (length == 0)
-                return;
+            // Not the padding after the last weight: with it the update would end elsewhere in the library's vector code than without ranks.
+            long from = Math.Max(0, run.Start - start), to = Math.Min(gradient.numel(), run.End - start);
+            if (from >= to || run.RateFactor == 0)
+                continue;
             using var scope = NewDisposeScope();
-            Tensor Of(Tensor t) => t.narrow(0, from, length);
-            AtenScripts.AdamW(Of(state.Master), Of(gradient), Of(state.FirstMoment), Of(state.SecondMoment), step, gradientScale, learningRate, spec.Beta1, spec.Beta2, decay, spec.Epsilon);
+            Tensor Of(Tensor t) => t.narrow(0, from, to - from);
+            AtenScripts.AdamW(Of(state.Master), Of(gradient), Of(state.FirstMoment), Of(state.SecondMoment), step, gradientScale, learningRate * run.RateFactor, spec.Beta1, spec.Beta2, run.HasDecay ? spec.WeightDecay : 0, spec.Epsilon);
+        }
+    }
+
+    // Stretches without frozen weights, as long as they can be: one for all where nothing is frozen.
+    private static IEnumerable<(long Start, long End)> Trained(IReadOnlyList<UpdateRun> runs)
+    {
+        long start = -1;
+        foreach (UpdateRun run in runs)
+        {
+            if (run.RateFactor != 0 && start < 0)
+                start = run.Start;
+            if (run.RateFactor == 0 && start >= 0)
+            {
+                yield return (start, run.Start);
+                start = -1;
+            }
         }
 
-        Part(0, decayed, spec.WeightDecay);
-        Part(decayed, count - decayed, 0);
+        if (start >= 0)
+            yield return (start, runs[^1].End);
     }
 }
 

@@ -52,7 +52,7 @@ internal sealed class ReplicatedState : BlockState
 
     public override void EndBackward(bool isLast)
     {
-        if (!isLast)
+        if (!isLast || Weights.IsFrozen)
             return;
         _uncut.Sum(Weights, Gradient);
         if (_data.WorldSize > 1)

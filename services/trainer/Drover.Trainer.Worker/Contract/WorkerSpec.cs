@@ -95,6 +95,9 @@ internal sealed record TrainSpec
 
     public required double MaxGradNorm { get; init; }
 
+    /// <summary>Which weights are trained, and how fast.</summary>
+    public WeightRates Rates { get; init; } = new();
+
     public required TrainSchedule Schedule { get; init; }
 
     /// <summary>Of fp16.</summary>
