@@ -28,7 +28,8 @@ public static class HeadLoss
             using var scope = NewDisposeScope();
             long count = Math.Min(size, labels - start);
             Tensor h = hidden.narrow(0, start, count);
-            (Tensor target, Tensor isHere) = Locate(targets.narrow(0, start, count).unsqueeze(1), vocabulary, matrix.shape[0]);
+            (Tensor target, Tensor? mine) = VocabularyRows.Locate(targets.narrow(0, start, count).unsqueeze(1), vocabulary, matrix.shape[0]);
+            Tensor isHere = mine ?? ones_like(target, ScalarType.Float32);
             Tensor logits = h.matmul(matrix.t()).to(ScalarType.Float32);
             Tensor targetLogits = logits.gather(1, target).mul_(isHere);
             vocabulary.Sum(targetLogits);
@@ -47,16 +48,6 @@ public static class HeadLoss
         }
 
         return loss;
-    }
-
-    // The row of each target among this rank's, and 1 where it is one of them, else 0 (and row 0).
-    private static (Tensor Row, Tensor IsHere) Locate(Tensor target, IVocabularyRanks vocabulary, long rows)
-    {
-        if (!vocabulary.IsCut)
-            return (target, ones_like(target, ScalarType.Float32));
-        Tensor row = target - vocabulary.FirstId;
-        Tensor inside = row.ge(0).logical_and(row.lt(rows));
-        return (row.mul(inside), inside.to(ScalarType.Float32));
     }
 
     // Probabilities of this rank's ids and the logarithm of the sum of exponentials over all ids, [labels, 1]. That logarithm is

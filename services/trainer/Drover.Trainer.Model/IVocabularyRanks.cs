@@ -37,3 +37,19 @@ public sealed class WholeVocabulary : IVocabularyRanks
     {
     }
 }
+
+/// <summary>Where ids lie among the rows that this rank holds.</summary>
+internal static class VocabularyRows
+{
+    /// <summary>
+    /// The row of each id, and 1 (fp32) where it is one of this rank's, else 0 and row 0; null where the rank holds all rows.
+    /// </summary>
+    public static (Tensor Row, Tensor? IsHere) Locate(Tensor ids, IVocabularyRanks vocabulary, long rows)
+    {
+        if (!vocabulary.IsCut)
+            return (ids, null);
+        Tensor row = ids - vocabulary.FirstId;
+        Tensor inside = row.ge(0).logical_and(row.lt(rows));
+        return (row.mul(inside), inside.to(ScalarType.Float32));
+    }
+}

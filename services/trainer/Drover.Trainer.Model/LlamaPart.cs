@@ -98,10 +98,10 @@ public sealed class LlamaPart : IDisposable
     {
         using var scope = NewDisposeScope();
         Tensor matrix = EmbeddingBlock[LlamaTensors.Embedding];
-        (Tensor rows, Tensor? isHere) = RowsOf(batch.Ids, matrix.shape[0]);
+        (Tensor rows, Tensor? isHere) = VocabularyRows.Locate(batch.Ids, _vocabulary, matrix.shape[0]);
         Tensor x = matrix.index_select(0, rows);
         if (isHere is not null)
-            x.mul_(isHere.to(Type));
+            x.mul_(isHere.unsqueeze(1).to(Type));
         return _borders.Leave(x).MoveToOuterDisposeScope();
     }
 
@@ -112,9 +112,9 @@ public sealed class LlamaPart : IDisposable
         // Whether it is frozen is the same on every rank: all leave out the border, or none.
         if (EmbeddingBlock.GradientOf(flat, LlamaTensors.Embedding, LlamaTensors.Embedding) is not { } matrix)
             return;
-        (Tensor rows, Tensor? isHere) = RowsOf(batch.Ids, matrix.shape[0]);
+        (Tensor rows, Tensor? isHere) = VocabularyRows.Locate(batch.Ids, _vocabulary, matrix.shape[0]);
         Tensor dx = _borders.LeaveGradient(gradient).to(ScalarType.Float32);
-        matrix.index_add_(0, rows, isHere is null ? dx : dx.mul(isHere), 1);
+        matrix.index_add_(0, rows, isHere is null ? dx : dx.mul(isHere.unsqueeze(1)), 1);
     }
 
     /// <summary>
@@ -168,14 +168,5 @@ public sealed class LlamaPart : IDisposable
     {
         foreach (BlockWeights block in Blocks)
             block.Dispose();
-    }
-
-    private (Tensor Rows, Tensor? IsHere) RowsOf(Tensor ids, long rows)
-    {
-        if (!_vocabulary.IsCut)
-            return (ids, null);
-        Tensor row = ids - _vocabulary.FirstId;
-        Tensor inside = row.ge(0).logical_and(row.lt(rows));
-        return (row.mul(inside), inside.to(ScalarType.Float32).unsqueeze(1));
     }
 }
