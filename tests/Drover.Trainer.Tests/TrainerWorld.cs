@@ -143,7 +143,8 @@ public sealed class TrainerWorld : IAsyncDisposable
     /// <param name="vocabulary">Ids are below it.</param>
     /// <param name="tokenizerHash">For the manifest.</param>
     /// <param name="badRow">A row with a label that no vocabulary has; -1 for none.</param>
-    public async Task WriteDatasetAsync(string prefix, int vocabulary, string tokenizerHash, int badRow = -1)
+    /// <param name="stride">What the sentences count by.</param>
+    public async Task WriteDatasetAsync(string prefix, int vocabulary, string tokenizerHash, int badRow = -1, int stride = 3)
     {
         var random = new Random(3);
         using var shard = new MemoryStream();
@@ -153,7 +154,7 @@ public sealed class TrainerWorld : IAsyncDisposable
             {
                 int length = RowLength - random.Next(6);
                 int start = random.Next(vocabulary);
-                int[] ids = [.. Enumerable.Range(0, length).Select(i => (start + (i * 3)) % vocabulary)];
+                int[] ids = [.. Enumerable.Range(0, length).Select(i => (start + (i * stride)) % vocabulary)];
                 int cut = 4 + random.Next(8);
                 int[] labels = [.. ids.Select((id, i) => i == 0 || i == cut ? PackedRow.Ignored : id)];
                 if (r == badRow)

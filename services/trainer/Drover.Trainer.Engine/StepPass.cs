@@ -22,6 +22,9 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
     /// <summary>Sum of the losses of the labelled tokens that this rank's head saw in the step, nats.</summary>
     public double LossSum { get; private set; }
 
+    /// <summary>The same by micro-batch, where the head is on this rank.</summary>
+    public Dictionary<int, double> Losses { get; } = [];
+
     public double ForwardSeconds { get; private set; }
 
     public double BackwardSeconds { get; private set; }
@@ -33,6 +36,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
     public void Run(IReadOnlyList<MicroBatch> microBatches, double scale, long step)
     {
         (LossSum, ForwardSeconds, BackwardSeconds) = (0, 0, 0);
+        Losses.Clear();
         Array.Fill(_backwardsLeft, microBatches.Count);
         foreach (PipelineAction action in PipelineSchedule.Of(spec.Parallel, grid.Pipeline.Rank, microBatches.Count))
         {
@@ -92,7 +96,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         PartRun run = passage.Runs[action.Part];
         bool isLast = --_backwardsLeft[action.Part] == 0;
         Tensor gradient = part.Span.HasHead
-            ? HeadBackward(part, run, passage, scale, isLast)
+            ? HeadBackward(part, run, passage, action.MicroBatch, scale, isLast)
             : _links.ReceiveBackward(passage.ResidualShape, part.Type, action.MicroBatch, action.Part);
         for (int i = part.Layers.Count - 1; i >= 0; i--)
         {
@@ -119,7 +123,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         _passages.Remove(action.MicroBatch);
     }
 
-    private Tensor HeadBackward(LlamaPart part, PartRun run, Passage passage, double scale, bool isLast)
+    private Tensor HeadBackward(LlamaPart part, PartRun run, Passage passage, int microBatch, double scale, bool isLast)
     {
         BlockState head = states[part.HeadBlock], matrix = states[part.HeadMatrixBlock!];
         BlockState[] used = ReferenceEquals(head, matrix) ? [head] : [head, matrix];
@@ -133,6 +137,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         run.Output!.Dispose();
         run.Output = null;
         LossSum += loss;
+        Losses[microBatch] = loss;
         foreach (BlockState state in used)
         {
             state.Release();

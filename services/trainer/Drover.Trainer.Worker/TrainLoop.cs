@@ -12,6 +12,7 @@ internal sealed class TrainLoop : IDisposable
     private readonly TrainSpec _spec;
     private readonly TrainingEngine _engine;
     private readonly long _steps;
+    private readonly HeldOutEvaluation? _heldOut;
     private readonly CheckpointSaver _saver;
     private readonly TensorBoardWriter? _board;
     private CheckpointManifest _state;
@@ -21,9 +22,10 @@ internal sealed class TrainLoop : IDisposable
     /// <param name="engine">Loaded.</param>
     /// <param name="state">Where the run stands, as a manifest without shards.</param>
     /// <param name="steps">Where it ends.</param>
-    public TrainLoop(RankContext rank, TrainSpec spec, TrainingEngine engine, CheckpointManifest state, long steps)
+    /// <param name="heldOut">What it is evaluated on, or null.</param>
+    public TrainLoop(RankContext rank, TrainSpec spec, TrainingEngine engine, CheckpointManifest state, long steps, HeldOutEvaluation? heldOut)
     {
-        (_rank, _spec, _engine, _state, _steps) = (rank, spec, engine, state, steps);
+        (_rank, _spec, _engine, _state, _steps, _heldOut) = (rank, spec, engine, state, steps, heldOut);
         _saver = new CheckpointSaver(rank, engine);
         if (rank.Collectives.Rank == 0)
             _board = new TensorBoardWriter(Path.Combine(rank.Spec.AttemptFolder, $"events.out.tfevents.{DateTimeOffset.UtcNow.ToUnixTimeSeconds()}.drover.{spec.AttemptName}"), TimeProvider.System);
@@ -34,22 +36,34 @@ internal sealed class TrainLoop : IDisposable
         long begun = _engine.StepsDone;
         _rank.Events.Write(new WorkerEvent { Started = new StartedEvent(begun, _steps) });
         bool stopped = false;
+        if (begun == 0 && begun < _steps)
+            Evaluate();
         while (_engine.StepsDone < _steps && !stopped)
         {
             StepResult step = _engine.Step();
+            if (step.Anomaly is { Action: AnomalyAction.Rollback } rollback)
+            {
+                await GoBackAsync(step, rollback).ConfigureAwait(false);
+                return;
+            }
+
             (stopped, bool written, long memory) = Agree();
             _state = _state with
             {
                 Step = step.Step,
-                RowsConsumed = step.Step * _spec.GlobalBatchRows,
+                RowsConsumed = (step.Step + _engine.Guard.SkippedBatches) * _spec.GlobalBatchRows,
                 TokensSeen = _state.TokensSeen + step.RealTokens,
                 Loss = step.Loss,
                 LossScale = _engine.LossScale,
+                Guard = _engine.Guard,
             };
             Tell(step, memory);
+            if (step.Anomaly is { } anomaly)
+                _rank.Events.Write(new WorkerEvent { Warning = $"{anomaly.Message}. {(anomaly.Action == AnomalyAction.Skip ? "The update was skipped." : "The run goes on.")}" });
             if (written)
                 await FinishSaveAsync().ConfigureAwait(false);
-            if (_spec.CheckpointIntervalSteps > 0 && step.Step % _spec.CheckpointIntervalSteps == 0)
+            bool isBest = Evaluate();
+            if (isBest || (_spec.CheckpointIntervalSteps > 0 && step.Step % _spec.CheckpointIntervalSteps == 0))
                 await SaveAsync().ConfigureAwait(false);
         }
 
@@ -70,6 +84,26 @@ internal sealed class TrainLoop : IDisposable
         double[] values = [_rank.Stop.IsMade ? 1 : 0, _saver.InFlight && !_saver.Written ? 1 : 0, Environment.WorkingSet];
         _rank.Collectives.AllReduceMax(values);
         return (values[0] > 0, _saver.InFlight && values[1] == 0, (long)values[2]);
+    }
+
+    // The service starts the ranks again from the last checkpoint: the save in flight is to be that.
+    private async Task GoBackAsync(StepResult step, StepAnomaly anomaly)
+    {
+        await FinishSaveAsync().ConfigureAwait(false);
+        _rank.Events.Write(new WorkerEvent { Rollback = new RollbackEvent(step.Step, anomaly.NextBatch, anomaly.Message) });
+    }
+
+    /// <summary>Evaluates where that is due.</summary>
+    /// <returns>Whether the model is better than ever before: then it is to be saved.</returns>
+    private bool Evaluate()
+    {
+        if (_heldOut?.IsDue(_engine.StepsDone, _steps) != true)
+            return false;
+        (HeldOutState state, HeldOutEvent update) = _heldOut.Run(_engine, _state.HeldOut);
+        _state = _state with { HeldOut = state };
+        _rank.Events.Write(new WorkerEvent { HeldOut = update });
+        _board?.Write(update.Step, [("eval/loss", update.Loss), ("eval/perplexity", Math.Exp(update.Loss)), .. update.Datasets.SelectMany(d => new[] { ($"eval/{d.Label}/loss", d.Loss), ($"eval/{d.Label}/perplexity", Math.Exp(d.Loss)) })]);
+        return update.IsBest;
     }
 
     private async Task SaveAsync()
