@@ -20,13 +20,14 @@ public enum AnomalyAction
 
 /// <summary>
 /// Guard against losses and gradients that are not finite, and against spikes: a loss or gradient norm that lies more than some
-/// deviations above the mean of the steps before it (as OLMo-core's SkipStepOptimizer). What it knows is part of the checkpointed state.
+/// deviations above the mean of the steps before it (as OLMo-core's SkipStepOptimizer; of norms the logarithms, since they vary by factors). What it knows is part of the checkpointed state.
 /// Ranks see the same sums, so all decide alike; on another layout sums differ in their last bits, which matters only at the very border.
 /// </summary>
 public sealed record GuardSpec
 {
-    // A run of nearly equal losses is no reason to call the next one a spike.
-    private const double LeastDeviation = 0.01;
+    // A run of nearly equal values is no reason to call the next one a spike: 1 % of a loss, a tenth of a norm.
+    private const double LeastOfLoss = 0.01;
+    private const double LeastOfLogarithm = 0.1;
 
     /// <summary>The loss or the gradient is not finite (in fp16: though the loss scale is below 1, or the loss itself is not).</summary>
     public AnomalyAction OnNotFinite { get; init; } = AnomalyAction.Stop;
@@ -61,7 +62,7 @@ public sealed record GuardSpec
     {
         if (!double.IsFinite(loss) || !double.IsFinite(norm))
             return new Verdict("NOT_FINITE", $"the loss is {loss} and the gradient norm {norm}", OnNotFinite);
-        string? what = Spike("loss", state.Losses, loss) ?? Spike("gradient norm", state.GradNorms, norm);
+        string? what = SpikeOfLoss(state.Losses, loss) ?? SpikeOfNorm(state.GradNorms, norm);
         return what is null ? null : new Verdict("LOSS_SPIKE", what, OnSpike);
     }
 
@@ -69,13 +70,31 @@ public sealed record GuardSpec
     internal GuardState Updated(GuardState state, double loss, double norm) =>
         state with { Losses = Appended(state.Losses, loss), GradNorms = Appended(state.GradNorms, norm), SkipsInRow = 0 };
 
-    private string? Spike(string name, IReadOnlyList<double> before, double value)
+    private string? SpikeOfLoss(IReadOnlyList<double> before, double loss)
     {
         if (before.Count * 2 < WindowSteps)
             return null;
-        double mean = before.Average(), deviation = Math.Sqrt(before.Average(v => (v - mean) * (v - mean)));
-        double border = mean + (Deviations * Math.Max(deviation, LeastDeviation * Math.Abs(mean)));
-        return value > border ? FormattableString.Invariant($"the {name} is {value:0.####}, {Deviations:0.#} deviations ({border:0.####}) above the {mean:0.####} of the {before.Count} steps before it") : null;
+        (double mean, double deviation) = Statistics(before);
+        double border = mean + (Deviations * Math.Max(deviation, LeastOfLoss * mean));
+        return loss > border ? Describe("loss", loss, border, mean, before.Count) : null;
+    }
+
+    private string? SpikeOfNorm(IReadOnlyList<double> before, double norm)
+    {
+        if (before.Count * 2 < WindowSteps)
+            return null;
+        (double mean, double deviation) = Statistics([.. before.Select(n => Math.Log(Math.Max(n, double.Epsilon)))]);
+        double border = Math.Exp(mean + (Deviations * Math.Max(deviation, LeastOfLogarithm)));
+        return norm > border ? Describe("gradient norm", norm, border, Math.Exp(mean), before.Count) : null;
+    }
+
+    private string Describe(string name, double value, double border, double mean, int steps) =>
+        FormattableString.Invariant($"the {name} is {value:0.####}, more than {Deviations:0.#} deviations ({border:0.####}) above the mean {mean:0.####} of the {steps} steps before it");
+
+    private static (double Mean, double Deviation) Statistics(IReadOnlyList<double> values)
+    {
+        double mean = values.Average();
+        return (mean, Math.Sqrt(values.Average(v => (v - mean) * (v - mean))));
     }
 
     private double[] Appended(IReadOnlyList<double> values, double value) => [.. values.Skip(Math.Max(0, values.Count + 1 - WindowSteps)), value];
