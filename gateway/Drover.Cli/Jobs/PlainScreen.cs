@@ -52,7 +52,7 @@ internal sealed class PlainScreen(CliContext context) : IJobScreen
 
     internal static string Line(StepMetrics metrics) => string.Create(
         CultureInfo.InvariantCulture,
-        $"step {metrics.Step}  loss {Text.Loss(metrics.Loss)}  lr {metrics.LearningRate:0.00e+0}  grad {metrics.GradNorm:0.000}  {Text.Count(metrics.TokensPerSecond)} tokens/s  {metrics.ModelFlopsPerSecond / 1e9:0.0} GFLOP/s  {Text.Bytes(metrics.MemoryBytes)}");
+        $"step {metrics.Step}  loss {Text.Loss(metrics.Loss)}  lr {metrics.LearningRate:0.00e+0}  grad {metrics.GradNorm:0.000}  {Text.Count(metrics.TokensPerSecond)} tokens/s  {metrics.ModelFlopsPerSecond / 1e9:0.0} GFLOP/s  MFU {metrics.Mfu:0.00}  {Text.Bytes(metrics.MemoryBytes)}");
 
     internal static string Line(EvaluationMetrics metrics) => string.Create(
         CultureInfo.InvariantCulture,

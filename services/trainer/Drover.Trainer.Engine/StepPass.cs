@@ -19,6 +19,9 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
     private BlockState? _reducing;
     private long _keptPerToken;
 
+    /// <summary>What is told of each span; null for nobody.</summary>
+    public StepTrace? Trace { get; set; }
+
     /// <summary>Sum of the losses of the labelled tokens that this rank's head saw in the step, nats.</summary>
     public double LossSum { get; private set; }
 
@@ -70,7 +73,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         LlamaPart part = parts[action.Part];
         PartRun run = passage.Runs[action.Part];
         Tensor x = part.Span.HasEmbedding
-            ? Using(part.EmbeddingBlock, () => part.Embed(passage.Batch)).DetachFromDisposeScope()
+            ? Using(part.EmbeddingBlock, "embedding", () => part.Embed(passage.Batch)).DetachFromDisposeScope()
             : _links.ReceiveForward(passage.ResidualShape, part.Type, action.MicroBatch, action.Part);
         if (part.Span.HasEmbedding)
             _noise.AddTo(x, passage.MicroBatch, passage.FirstToken, step);
@@ -125,6 +128,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
 
     private Tensor HeadBackward(LlamaPart part, PartRun run, Passage passage, int microBatch, double scale, bool isLast)
     {
+        using var span = new OpenSpan(Trace, "backward", "head and loss");
         BlockState head = states[part.HeadBlock], matrix = states[part.HeadMatrixBlock!];
         BlockState[] used = ReferenceEquals(head, matrix) ? [head] : [head, matrix];
         foreach (BlockState state in used)
@@ -152,6 +156,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
     private Tensor LayerBackward(LlamaPart part, int index, PartRun run, Tensor gradient, BatchContext context, bool isLast)
     {
         DecoderLayer layer = part.Layers[index];
+        using var span = new OpenSpan(Trace, "backward", layer.Name);
         BlockState state = states[layer.Weights];
         if (index > 0)
             states[part.Layers[index - 1].Weights].Prefetch();
@@ -160,6 +165,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         LayerKept? kept = run.Kept[index];
         if (kept is null)
         {
+            using var recompute = new OpenSpan(Trace, "recompute", layer.Name);
             (Tensor again, kept) = RunForward(layer, input, context, keep: true);
             again.Dispose();
             CountActivations(null, kept, 1);
@@ -177,6 +183,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
 
     private void EmbeddingBackward(LlamaPart part, Passage passage, Tensor gradient, bool isLast)
     {
+        using var span = new OpenSpan(Trace, "backward", "embedding");
         BlockState state = states[part.EmbeddingBlock];
         if (!IsTiedHere(part, state))
             state.BeginBackward();
@@ -198,6 +205,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
 
     private (Tensor Output, LayerKept? Kept) RunLayer(DecoderLayer layer, Tensor x, BatchContext context, bool keep)
     {
+        using var span = new OpenSpan(Trace, "forward", layer.Name);
         BlockState state = states[layer.Weights];
         state.Acquire();
         (Tensor output, LayerKept? kept) = RunForward(layer, x, context, keep);
@@ -214,8 +222,9 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         return (output, kept);
     }
 
-    private Tensor Using(BlockWeights block, Func<Tensor> work)
+    private Tensor Using(BlockWeights block, string name, Func<Tensor> work)
     {
+        using var span = new OpenSpan(Trace, "forward", name);
         BlockState state = states[block];
         state.Acquire();
         Tensor result = work();

@@ -56,6 +56,13 @@ public sealed class TrainingEngine : IDisposable
     /// <summary>What this rank moved, by axis and operation.</summary>
     public TrafficCounter Traffic => _grid.World.Traffic;
 
+    /// <summary>Is told what this rank does, span by span; null for nobody.</summary>
+    public StepTrace? Trace
+    {
+        get => _pass.Trace;
+        set => (_pass.Trace, Traffic.Trace) = (value, value);
+    }
+
     /// <summary>Optimizer steps done: 0, or what <see cref="LoadState"/> was given, and one more for each <see cref="Step"/>.</summary>
     public long StepsDone { get; private set; }
 
@@ -130,8 +137,7 @@ public sealed class TrainingEngine : IDisposable
     {
         long started = Stopwatch.GetTimestamp();
         long step = StepsDone + 1;
-        List<MicroBatch> microBatches = ReadMicroBatches(step);
-        double[] counts = CountTokens(microBatches);
+        (List<MicroBatch> microBatches, double[] counts) = ReadRows(step);
         if (counts[0] == 0)
             throw new DroverException(FailureCode.FailedPrecondition, "NO_LABELS", $"No row of step {step} has a token that carries loss.");
         using var scope = NewDisposeScope();
@@ -177,7 +183,7 @@ public sealed class TrainingEngine : IDisposable
     {
         double lossScale = LossScale?.Scale ?? 1;
         // A sum over all ranks: what is not finite on one is not finite on any, so that all skip or none.
-        double norm = Math.Sqrt(_grid.World.Sum(_model.FinishGradients())) / lossScale;
+        double norm = Norm() / lossScale;
         LossScaleState? next = LossScale is null ? null : _spec.LossScale.After(LossScale, double.IsFinite(norm));
         // An overflow that a smaller loss scale will cure.
         bool isOverflow = double.IsFinite(loss) && !double.IsFinite(norm) && next is { Scale: >= 1 };
@@ -199,6 +205,12 @@ public sealed class TrainingEngine : IDisposable
         return (norm, anomaly);
     }
 
+    private double Norm()
+    {
+        using var span = new OpenSpan(Trace, "optimizer", "last reductions and norm");
+        return Math.Sqrt(_grid.World.Sum(_model.FinishGradients()));
+    }
+
     private StepAnomaly Anomaly(long step, Verdict verdict, List<MicroBatch> microBatches)
     {
         IReadOnlyList<SuspectBatch> batches = SuspectRows.Gather(_grid, microBatches, _pass.Losses);
@@ -215,10 +227,18 @@ public sealed class TrainingEngine : IDisposable
 
     private void UpdateWeights(long updates, double rate, double norm, double lossScale)
     {
+        using var span = new OpenSpan(Trace, "optimizer", "update");
         double clip = _spec.MaxGradNorm > 0 && norm > _spec.MaxGradNorm ? norm / _spec.MaxGradNorm : 1;
         Tensor step = tensor((float)updates), scale = tensor((float)(clip * lossScale));
         foreach (BlockState state in _model.States.Values)
             state.Update(_spec.Optimizer, rate, step, scale);
+    }
+
+    private (List<MicroBatch> MicroBatches, double[] Counts) ReadRows(long step)
+    {
+        using var span = new OpenSpan(Trace, "data", "rows and counts");
+        List<MicroBatch> microBatches = ReadMicroBatches(step);
+        return (microBatches, CountTokens(microBatches));
     }
 
     // Labels, tokens, and the sum of squared document lengths (as far as windows see), over all replicas.

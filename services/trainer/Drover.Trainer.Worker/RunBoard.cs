@@ -1,7 +1,6 @@
 using Drover.Formats.Checkpoints;
 using Drover.ObjectStore;
 using Drover.Trainer.Contract;
-using Drover.Trainer.Engine;
 
 namespace Drover.Trainer.Worker;
 

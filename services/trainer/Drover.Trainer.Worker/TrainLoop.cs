@@ -1,5 +1,5 @@
 using Drover.Formats.Checkpoints;
-using Drover.ObjectStore;
+using Drover.Trainer.Collectives;
 using Drover.Trainer.Contract;
 using Drover.Trainer.Engine;
 
@@ -14,7 +14,8 @@ internal sealed class TrainLoop : IDisposable
     private readonly long _steps;
     private readonly HeldOutEvaluation? _heldOut;
     private readonly CheckpointSaver _saver;
-    private readonly TensorBoardWriter? _board;
+    private readonly RunBoard? _board;
+    private readonly double _peakFlops;
     private CheckpointManifest _state;
 
     /// <param name="rank">This rank.</param>
@@ -27,8 +28,9 @@ internal sealed class TrainLoop : IDisposable
     {
         (_rank, _spec, _engine, _state, _steps, _heldOut) = (rank, spec, engine, state, steps, heldOut);
         _saver = new CheckpointSaver(rank, engine);
-        if (rank.Collectives.Rank == 0)
-            _board = new TensorBoardWriter(Path.Combine(rank.Spec.AttemptFolder, $"events.out.tfevents.{DateTimeOffset.UtcNow.ToUnixTimeSeconds()}.drover.{spec.AttemptName}"), TimeProvider.System);
+        _board = RunBoard.Open(rank, spec);
+        // Measured on all ranks at once, since that is how they compute.
+        _peakFlops = spec.PeakFlops > 0 ? spec.PeakFlops : rank.Collectives.Sum(MatrixPeak.Measure(EvaluateCommand.PrecisionOf(rank.Spec)));
     }
 
     public async Task RunAsync()
@@ -47,7 +49,7 @@ internal sealed class TrainLoop : IDisposable
                 return;
             }
 
-            (stopped, bool written, long memory) = Agree();
+            (stopped, bool written, RankMemory[] memory) = Agree();
             _state = _state with
             {
                 Step = step.Step,
@@ -77,13 +79,14 @@ internal sealed class TrainLoop : IDisposable
 
     /// <summary>
     /// One small reduction a step in which the ranks agree on what comes next: whether any was asked to stop, whether all have written
-    /// their part of the save in flight; and the memory of the largest.
+    /// their part of the save in flight; and the memory of the largest of them, resident (first) and as counted by class.
     /// </summary>
-    private (bool Stop, bool Written, long Memory) Agree()
+    private (bool Stop, bool Written, RankMemory[] Memory) Agree()
     {
-        double[] values = [_rank.Stop.IsMade ? 1 : 0, _saver.InFlight && !_saver.Written ? 1 : 0, Environment.WorkingSet];
+        RankMemory[] memory = RankMemory.Of(_engine.Memory);
+        double[] values = [_rank.Stop.IsMade ? 1 : 0, _saver.InFlight && !_saver.Written ? 1 : 0, .. memory.Select(m => (double)m.Bytes)];
         _rank.Collectives.AllReduceMax(values);
-        return (values[0] > 0, _saver.InFlight && values[1] == 0, (long)values[2]);
+        return (values[0] > 0, _saver.InFlight && values[1] == 0, [.. memory.Select((m, i) => m with { Bytes = (long)values[i + 2] })]);
     }
 
     // The service starts the ranks again from the last checkpoint: the save in flight is to be that.
@@ -102,7 +105,7 @@ internal sealed class TrainLoop : IDisposable
         (HeldOutState state, HeldOutEvent update) = _heldOut.Run(_engine, _state.HeldOut);
         _state = _state with { HeldOut = state };
         _rank.Events.Write(new WorkerEvent { HeldOut = update });
-        _board?.Write(update.Step, [("eval/loss", update.Loss), ("eval/perplexity", Math.Exp(update.Loss)), .. update.Datasets.SelectMany(d => new[] { ($"eval/{d.Label}/loss", d.Loss), ($"eval/{d.Label}/perplexity", Math.Exp(d.Loss)) })]);
+        _board?.Write(update);
         return update.IsBest;
     }
 
@@ -116,39 +119,16 @@ internal sealed class TrainLoop : IDisposable
     {
         if (!_saver.InFlight)
             return;
-        await UploadBoardAsync().ConfigureAwait(false);
+        if (_board is not null)
+            await _board.UploadAsync().ConfigureAwait(false);
         await _saver.FinishAsync().ConfigureAwait(false);
     }
 
-    private async Task UploadBoardAsync()
+    private void Tell(StepResult step, RankMemory[] memory)
     {
-        if (_board is null)
-            return;
-        _board.Flush();
-        var file = new FileStream(_board.Path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
-        await using (file.ConfigureAwait(false))
-            await _rank.Store.PutAsync(ObjectKey.Join(RunKeys.TensorBoard(_spec.Run), Path.GetFileName(_board.Path)), file, PutCondition.None, CancellationToken.None).ConfigureAwait(false);
-    }
-
-    private void Tell(StepResult step, long memory)
-    {
-        double tokensPerSecond = step.RealTokens / step.Seconds;
         double flops = step.ModelFlops / step.Seconds;
-        _rank.Events.Write(new WorkerEvent
-        {
-            Step = new StepEvent(step.Step, step.Loss, step.LearningRate, step.GradNorm, tokensPerSecond, flops, memory, _state.TokensSeen, step.LabelTokens, step.Seconds, step.LossScale, step.SkippedSteps),
-        });
-        _board?.Write(
-            step.Step,
-            ("train/loss", step.Loss),
-            ("train/learning_rate", step.LearningRate),
-            ("train/grad_norm", step.GradNorm),
-            ("train/loss_scale", step.LossScale),
-            ("train/skipped_steps", step.SkippedSteps),
-            ("speed/tokens_per_second", tokensPerSecond),
-            ("speed/model_flops_per_second", flops),
-            ("speed/step_seconds", step.Seconds),
-            ("memory/resident_bytes", memory),
-            ("data/tokens_seen", _state.TokensSeen));
+        var update = new StepEvent(step.Step, step.Loss, step.LearningRate, step.GradNorm, step.RealTokens / step.Seconds, flops, flops / _peakFlops, memory[0].Bytes, _state.TokensSeen, step.LabelTokens, step.Seconds, step.LossScale, step.SkippedSteps);
+        _rank.Events.Write(new WorkerEvent { Step = update });
+        _board?.Write(update, memory[1..]);
     }
 }

@@ -182,6 +182,7 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
         StepSeconds = step.Seconds,
         LossScale = step.LossScale,
         SkippedSteps = step.SkippedSteps,
+        Mfu = step.Mfu,
     };
 
     /// <summary>What is known of one start of the ranks.</summary>

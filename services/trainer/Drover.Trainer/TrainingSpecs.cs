@@ -31,6 +31,7 @@ internal static partial class TrainingSpecs
         Require(spec.CheckpointIntervalSteps >= 0, $"checkpoint_interval_steps is {spec.CheckpointIntervalSteps}");
         Require(spec.MaxRestarts >= -1, $"max_restarts is {spec.MaxRestarts}; give a number, 0 for {DefaultRestarts}, or -1 for none");
         Require(spec.NeftuneAlpha >= 0 && double.IsFinite(spec.NeftuneAlpha), $"neftune_alpha is {spec.NeftuneAlpha}");
+        Require(spec.PeakFlopsPerSecond >= 0 && double.IsFinite(spec.PeakFlopsPerSecond), $"peak_flops_per_second is {spec.PeakFlopsPerSecond}");
         problems.AddRange(PlanProblems(spec));
         problems.AddRange(OptimizerProblems(spec.Optimizer ?? new OptimizerSpec()));
         problems.AddRange(LossScaleSpecs.Problems(spec.LossScale, spec.Precision));
@@ -113,7 +114,7 @@ internal static partial class TrainingSpecs
         TrainingSpec identity = spec.Clone();
         (identity.Ranks, identity.ThreadsPerRank, identity.MicroBatchRows) = (0, 0, 0);
         (identity.Recompute, identity.HeadChunkTokens, identity.CheckpointIntervalSteps, identity.MaxRestarts) = (false, 0, 0, 0);
-        (identity.Parallelism, identity.HeldOut, identity.Guard) = (null, null, null);
+        (identity.Parallelism, identity.HeldOut, identity.Guard, identity.PeakFlopsPerSecond) = (null, null, null, 0);
         return Encoding.UTF8.GetBytes(JsonFormatter.Default.Format(identity));
     }
 
@@ -159,6 +160,7 @@ internal static partial class TrainingSpecs
                 NeftuneAlpha = spec.NeftuneAlpha,
                 Seed = spec.Seed,
                 CheckpointIntervalSteps = spec.CheckpointIntervalSteps,
+                PeakFlops = spec.PeakFlopsPerSecond,
                 Guard = GuardSpecs.Resolve(spec.Guard),
                 FirstBatch = firstBatch,
                 HeldOut = HeldOutSpecs.Resolve(spec.HeldOut),

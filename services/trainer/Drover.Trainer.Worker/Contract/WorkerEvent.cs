@@ -36,6 +36,7 @@ internal sealed record StepEvent(
     double GradNorm,
     double TokensPerSecond,
     double ModelFlopsPerSecond,
+    double Mfu,
     long MemoryBytes,
     long TokensSeen,
     long LabelTokens,

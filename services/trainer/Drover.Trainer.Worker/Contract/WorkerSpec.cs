@@ -117,6 +117,9 @@ internal sealed record TrainSpec
     /// <summary>Held-out data, or null.</summary>
     public TrainHeldOut? HeldOut { get; init; }
 
+    /// <summary>FLOP/s of all ranks at most; 0: measured.</summary>
+    public double PeakFlops { get; init; }
+
     /// <summary>Tells TensorBoard files of attempts apart.</summary>
     public required string AttemptName { get; init; }
 }
