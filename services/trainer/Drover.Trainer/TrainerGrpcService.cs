@@ -1,4 +1,5 @@
 using Drover.Errors;
+using Drover.Formats.Checkpoints;
 using Drover.Jobs;
 using Drover.Protocol.Common.V1;
 using Drover.Protocol.Trainer.V1;
@@ -8,7 +9,7 @@ using Grpc.Core;
 namespace Drover.Trainer;
 
 /// <summary>The public interface of the trainer.</summary>
-internal sealed class TrainerGrpcService(JobQueue queue, TrainingChecks checks, JobMetrics metrics, WorkerLauncher launcher, AttemptFolders folders) : TrainerService.TrainerServiceBase
+internal sealed class TrainerGrpcService(JobQueue queue, TrainingChecks checks, JobMetrics metrics, WorkerLauncher launcher, AttemptFolders folders, RunningAttempts running) : TrainerService.TrainerServiceBase
 {
     private const int DefaultNewTokens = 64;
     private const int MaxNewTokens = 4096;
@@ -40,6 +41,13 @@ internal sealed class TrainerGrpcService(JobQueue queue, TrainingChecks checks, 
 
     public override async Task<CancelTrainingJobResponse> CancelTrainingJob(CancelTrainingJobRequest request, ServerCallContext context) =>
         new() { Job = await DescribeAsync(queue.Cancel(request.Name, TrainingExecutor.JobKind), context.CancellationToken).ConfigureAwait(false) };
+
+    public override Task<ProfileTrainingJobResponse> ProfileTrainingJob(ProfileTrainingJobRequest request, ServerCallContext context)
+    {
+        JobEntry entry = queue.Get(request.Name, TrainingExecutor.JobKind);
+        running.AskForProfile(entry.Job.Name, request.Steps);
+        return Task.FromResult(new ProfileTrainingJobResponse { Profiles = RunKeys.Profiles(entry.Spec<TrainingSpec>().Name) });
+    }
 
     public override async Task WatchTrainingJob(WatchTrainingJobRequest request, IServerStreamWriter<WatchTrainingJobResponse> responseStream, ServerCallContext context)
     {
