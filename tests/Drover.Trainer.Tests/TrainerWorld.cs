@@ -192,10 +192,6 @@ public sealed class TrainerWorld : IAsyncDisposable
         await Store.PutBytesAsync($"{prefix}/{DatasetManifest.FileName}", JsonSerializer.SerializeToUtf8Bytes(manifest, DatasetManifestJson.Default.DatasetManifest), PutCondition.None, Cancellation);
     }
 
-    public static void RequireMpirun() => Assert.SkipUnless(
-        (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Any(f => File.Exists(Path.Combine(f, "mpirun"))),
-        "mpirun is not in PATH; apt-get install openmpi-bin");
-
     /// <summary>The process of a rank of a run.</summary>
     public Process RankProcess(string run, int rank)
     {
