@@ -1,3 +1,4 @@
 using Drover.Benchmarks;
 
-return await StepBenchmark.RunAsync(StepArguments.Parse(args)).ConfigureAwait(false);
+StepArguments arguments = StepArguments.Parse(args);
+return await (arguments.IsPlan ? PlanBenchmark.RunAsync(arguments) : StepBenchmark.RunAsync(arguments)).ConfigureAwait(false);

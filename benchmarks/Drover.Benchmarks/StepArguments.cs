@@ -9,7 +9,8 @@ namespace Drover.Benchmarks;
 /// <summary>
 /// Arguments of the step benchmark, as key=value. The defaults are the shapes that the peer's script uses: 8 layers of 512, 32,000
 /// ids, 4 rows of 512 tokens. Keys: precision steps chunk threads rows micro length documents (one | mixed) recompute layers hidden
-/// inner heads vocab weights (random | constant) placement (replicated | zero1 | zero2 | zero3 | gemini) tp pp parts sp mode (split_gather | ring | all_to_all).
+/// inner heads vocab weights (random | constant) placement (replicated | zero1 | zero2 | zero3 | gemini) tp pp parts sp mode (split_gather | ring | all_to_all)
+/// plan (true: the plan beside the run).
 /// </summary>
 internal sealed class StepArguments
 {
@@ -30,6 +31,9 @@ internal sealed class StepArguments
     /// <summary>Weights that take no time to make: for measuring memory.</summary>
     public bool AreWeightsConstant => Text("weights", "random") == "constant";
 
+    /// <summary>Compares the plan with the run.</summary>
+    public bool IsPlan => Text("plan", "false") == "true";
+
     public Precision Precision => Enum.Parse<Precision>(Text("precision", "bf16"), ignoreCase: true);
 
     public LlamaConfig Config => new()
@@ -40,6 +44,13 @@ internal sealed class StepArguments
         NumHiddenLayers = Number("layers", 8),
         NumAttentionHeads = Number("heads", 8),
     };
+
+    /// <summary>What the memory of the run depends on.</summary>
+    public LayoutSpec LayoutFor(int ranks, int? layers = null)
+    {
+        EngineSpec spec = SpecFor(ranks);
+        return new LayoutSpec(Config with { NumHiddenLayers = layers ?? Config.NumHiddenLayers }, spec.Parallel, ranks, Precision == Precision.Fp32 ? 4 : 2, (long)spec.MicroBatchRows * Length, spec.GlobalBatchRows / (spec.MicroBatchRows * spec.Parallel.DataParallel(ranks)), spec.Recompute, spec.HeadChunkTokens);
+    }
 
     public EngineSpec SpecFor(int ranks)
     {
