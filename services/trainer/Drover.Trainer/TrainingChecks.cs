@@ -78,14 +78,6 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
         CheckVocabulary(spec.Dataset, manifest, await ModelConfigAsync(spec.Model, cancellation).ConfigureAwait(false));
     }
 
-    /// <summary>Checks that a folder can continue text.</summary>
-    public async Task CheckTextModelAsync(string model, CancellationToken cancellation)
-    {
-        if (model.Length == 0)
-            throw new DroverException(FailureCode.InvalidArgument, "INVALID_MODEL", "model is empty; name a Hugging Face model folder of the object store, e.g. models/mine.");
-        await HuggingFaceModel.OpenAsync(store, model, cancellation).ConfigureAwait(false);
-    }
-
     /// <summary>Takes the run's name for this spec, for ever.</summary>
     /// <exception cref="DroverException">AlreadyExists when another spec has it.</exception>
     public async Task ClaimRunNameAsync(TrainingSpec spec, CancellationToken cancellation)

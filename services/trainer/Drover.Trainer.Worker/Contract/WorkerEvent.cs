@@ -18,6 +18,8 @@ internal sealed record WorkerEvent
     public EvaluatedEvent? Evaluated { get; init; }
 
     public GeneratedEvent? Generated { get; init; }
+
+    public GeneratedAllEvent? GeneratedAll { get; init; }
 }
 
 /// <summary>Everything is loaded; steps begin.</summary>
@@ -45,7 +47,15 @@ internal sealed record EndedEvent(long StepsDone, bool Stopped);
 
 internal sealed record EvaluatedEvent(double LossSum, long LabelTokens);
 
-internal sealed record GeneratedEvent(int[] Ids, string Text);
+/// <summary>Some more of a prompt's continuation.</summary>
+/// <param name="Prompt">Its number.</param>
+/// <param name="Ids">Tokens since the last piece.</param>
+/// <param name="Text">Whole characters.</param>
+/// <param name="End">On the last piece, the name of an EndReason of the engine.</param>
+internal sealed record GeneratedEvent(int Prompt, int[] Ids, string Text, string? End);
+
+/// <summary>All continuations have ended.</summary>
+internal sealed record GeneratedAllEvent(long PromptTokens, long NewTokens, double Seconds);
 
 /// <summary>Why a rank gave up; numbers of <see cref="Drover.Errors.FailureCode"/>.</summary>
 internal sealed record WorkerFailure(int Rank, int Code, string Reason, string Message);
