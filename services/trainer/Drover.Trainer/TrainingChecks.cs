@@ -20,6 +20,8 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
             throw launcher.MpirunMissing(spec.Ranks);
         (DatasetManifest manifest, _) = await PackedDataset.ReadManifestAsync(store, spec.Dataset, cancellation).ConfigureAwait(false);
         CheckVocabulary(spec.Dataset, manifest, config);
+        foreach (HeldOutDataset heldOut in spec.HeldOut?.Datasets ?? [])
+            await CheckHeldOutAsync(spec, heldOut.Dataset, manifest, config, cancellation).ConfigureAwait(false);
         if (spec.Tokenizer.Length > 0)
             await CheckTokenizerAsync(spec, manifest, cancellation).ConfigureAwait(false);
         await CheckRunNameAsync(spec, cancellation).ConfigureAwait(false);
@@ -90,6 +92,14 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
         {
             await CheckRunNameAsync(spec, cancellation).ConfigureAwait(false);
         }
+    }
+
+    private async Task CheckHeldOutAsync(TrainingSpec spec, string dataset, DatasetManifest trained, LlamaConfig config, CancellationToken cancellation)
+    {
+        (DatasetManifest manifest, _) = await PackedDataset.ReadManifestAsync(store, dataset, cancellation).ConfigureAwait(false);
+        CheckVocabulary(dataset, manifest, config);
+        if (manifest.TokenizerHash != trained.TokenizerHash)
+            throw new DroverException(FailureCode.FailedPrecondition, "TOKENIZER_MISMATCH", $"The held-out dataset '{dataset}' was made with another tokenizer ('{manifest.Tokenizer}') than '{spec.Dataset}' ('{trained.Tokenizer}'). Prepare both with one.");
     }
 
     private async Task CheckRunNameAsync(TrainingSpec spec, CancellationToken cancellation)

@@ -11,11 +11,17 @@ internal sealed record WorkerEvent
 
     public string? Log { get; init; }
 
+    public string? Warning { get; init; }
+
+    public RollbackEvent? Rollback { get; init; }
+
     public CheckpointEvent? Checkpoint { get; init; }
 
     public EndedEvent? Ended { get; init; }
 
     public EvaluatedEvent? Evaluated { get; init; }
+
+    public HeldOutEvent? HeldOut { get; init; }
 
     public GeneratedEvent? Generated { get; init; }
 
@@ -32,6 +38,7 @@ internal sealed record StepEvent(
     double GradNorm,
     double TokensPerSecond,
     double ModelFlopsPerSecond,
+    double Mfu,
     long MemoryBytes,
     long TokensSeen,
     long LabelTokens,
@@ -41,6 +48,9 @@ internal sealed record StepEvent(
 
 /// <summary>All shards and the pending manifest are in the store.</summary>
 internal sealed record CheckpointEvent(string Prefix, long Step);
+
+/// <summary>The last event of an attempt that wants to go on from the last checkpoint with other rows.</summary>
+internal sealed record RollbackEvent(long Step, long NextBatch, string Message);
 
 /// <summary>The last event of a run that was not cut off.</summary>
 internal sealed record EndedEvent(long StepsDone, bool Stopped);
@@ -56,6 +66,11 @@ internal sealed record GeneratedEvent(int Prompt, int[] Ids, string Text, string
 
 /// <summary>All continuations have ended.</summary>
 internal sealed record GeneratedAllEvent(long PromptTokens, long NewTokens, double Seconds);
+
+/// <summary>An evaluation of a run on held-out data.</summary>
+internal sealed record HeldOutEvent(long Step, double Loss, DatasetLossEvent[] Datasets, bool IsBest, double Seconds);
+
+internal sealed record DatasetLossEvent(string Label, double Loss, long LabelTokens);
 
 /// <summary>Why a rank gave up; numbers of <see cref="Drover.Errors.FailureCode"/>.</summary>
 internal sealed record WorkerFailure(int Rank, int Code, string Reason, string Message);
