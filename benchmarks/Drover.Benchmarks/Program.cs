@@ -1,4 +1,8 @@
 using Drover.Benchmarks;
 
-StepArguments arguments = StepArguments.Parse(args);
-return await (arguments.IsPlan ? PlanBenchmark.RunAsync(arguments) : StepBenchmark.RunAsync(arguments)).ConfigureAwait(false);
+return args switch
+{
+    ["generate", .. var rest] => GenerateBenchmark.Run(StepArguments.Parse(rest)),
+    ["plan", .. var rest] => await PlanBenchmark.RunAsync(StepArguments.Parse(rest)).ConfigureAwait(false),
+    _ => await StepBenchmark.RunAsync(StepArguments.Parse(args)).ConfigureAwait(false),
+};

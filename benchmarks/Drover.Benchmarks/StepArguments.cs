@@ -9,8 +9,7 @@ namespace Drover.Benchmarks;
 /// <summary>
 /// Arguments of the step benchmark, as key=value. The defaults are the shapes that the peer's script uses: 8 layers of 512, 32,000
 /// ids, 4 rows of 512 tokens. Keys: precision steps chunk threads rows micro length documents (one | mixed) recompute layers hidden
-/// inner heads vocab weights (random | constant) placement (replicated | zero1 | zero2 | zero3 | gemini) tp pp parts sp mode (split_gather | ring | all_to_all)
-/// plan (true: the plan beside the run).
+/// inner heads vocab weights (random | constant) placement (replicated | zero1 | zero2 | zero3 | gemini) tp pp parts sp mode (split_gather | ring | all_to_all) offload (true | false).
 /// </summary>
 internal sealed class StepArguments
 {
@@ -31,8 +30,20 @@ internal sealed class StepArguments
     /// <summary>Weights that take no time to make: for measuring memory.</summary>
     public bool AreWeightsConstant => Text("weights", "random") == "constant";
 
-    /// <summary>Compares the plan with the run.</summary>
-    public bool IsPlan => Text("plan", "false") == "true";
+    /// <summary>Of the plan benchmark: speed, memory or resident.</summary>
+    public string What => Text("what", "speed");
+
+    /// <summary>Of the generation benchmark: texts continued together.</summary>
+    public int Texts => Number("texts", 1);
+
+    /// <summary>Of each prompt.</summary>
+    public int PromptTokens => Number("prompt", 128);
+
+    /// <summary>Of each continuation.</summary>
+    public int NewTokens => Number("new", 128);
+
+    /// <summary>Tokens that are made without a cache, to compare with.</summary>
+    public int WithoutCache => Number("without", 16);
 
     public Precision Precision => Enum.Parse<Precision>(Text("precision", "bf16"), ignoreCase: true);
 
@@ -61,6 +72,7 @@ internal sealed class StepArguments
             PartsPerRank = Number("parts", 1),
             SequenceParallel = Number("sp", 1),
             SequenceMode = Enum.Parse<SequenceMode>(Text("mode", "none").Replace("_", "", StringComparison.Ordinal), ignoreCase: true),
+            OffloadOptimizer = Text("offload", "false") == "true",
             Placement = Enum.Parse<StatePlacement>(Text("placement", "replicated"), ignoreCase: true),
         };
         return new EngineSpec

@@ -25,7 +25,10 @@ public static class TrainerModule
         builder.Services.AddSingleton<TrainingChecks>();
         builder.Services.AddSingleton<JobMetrics>();
         builder.Services.AddSingleton<RunningAttempts>();
+        builder.Services.AddSingleton<SpeedPlans>();
         builder.Services.AddSingleton<CheckpointPublisher>();
+        builder.Services.AddSingleton<ModelReferences>();
+        builder.Services.AddSingleton<TextWork>();
         builder.Services.AddDroverClient<CheckpointService.CheckpointServiceClient>(ServiceNames.Checkpoint);
         builder.Services.AddJobs(builder.Configuration);
         builder.Services.AddJobExecutor<TrainingExecutor>();

@@ -9,11 +9,11 @@ using Drover.Tokenization;
 namespace Drover.Trainer;
 
 /// <summary>Whether a spec can run: its fields, all wrong ones at once, and then whether the things it names are there and fit together.</summary>
-internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher)
+internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher, TrainerOptions options)
 {
     /// <summary>Checks a training spec and tells what would lie where.</summary>
     /// <exception cref="DroverException">InvalidArgument (fields), NotFound, FailedPrecondition, AlreadyExists (the run's name).</exception>
-    public async Task<TrainingPlan> CheckAsync(TrainingSpec spec, CancellationToken cancellation)
+    public async Task<PlannedRun> CheckAsync(TrainingSpec spec, CancellationToken cancellation)
     {
         LlamaConfig config = await RequireAsync(TrainingSpecs.Problems(spec), spec, cancellation).ConfigureAwait(false);
         if (spec.Ranks > 1 && launcher.FindMpirun() is null)
@@ -25,7 +25,9 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
         if (spec.Tokenizer.Length > 0)
             await CheckTokenizerAsync(spec, manifest, cancellation).ConfigureAwait(false);
         await CheckRunNameAsync(spec, cancellation).ConfigureAwait(false);
-        return TrainingPlans.Of(spec, config, manifest.MaxLength);
+        PlannedRun run = Plan(spec, config, RowFacts.Of(manifest));
+        MemoryNeeds.Require(run.Plan);
+        return run;
     }
 
     /// <summary>What would lie where; checks no more than that needs.</summary>
@@ -33,16 +35,22 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
     /// <param name="rowTokens">Tokens of a row; 0 for what the dataset says.</param>
     /// <param name="cancellation">Ends the call.</param>
     /// <exception cref="DroverException">InvalidArgument (fields), NotFound.</exception>
-    public async Task<TrainingPlan> PlanAsync(TrainingSpec spec, int rowTokens, CancellationToken cancellation)
+    public async Task<PlannedRun> PlanAsync(TrainingSpec spec, int rowTokens, CancellationToken cancellation)
     {
         List<string> problems = TrainingSpecs.PlanProblems(spec);
         if (rowTokens < 0 || (rowTokens == 0 && spec.Dataset.Length == 0))
             problems.Add($"row_tokens is {rowTokens} and dataset is '{spec.Dataset}': give the tokens of a row, or a dataset that says so");
         LlamaConfig config = await RequireAsync(problems, spec, cancellation).ConfigureAwait(false);
-        if (rowTokens == 0)
-            rowTokens = (await PackedDataset.ReadManifestAsync(store, spec.Dataset, cancellation).ConfigureAwait(false)).Manifest.MaxLength;
-        return TrainingPlans.Of(spec, config, rowTokens);
+        return Plan(spec, config, rowTokens > 0 ? RowFacts.Of(rowTokens) : RowFacts.Of((await PackedDataset.ReadManifestAsync(store, spec.Dataset, cancellation).ConfigureAwait(false)).Manifest));
     }
+
+    /// <summary>Other ways to spread a run, and itself, as far as they fit.</summary>
+    public IReadOnlyList<PlannedRun> Proposals(PlannedRun run) => LayoutProposals.Of(run, IsElsewhere);
+
+    // Ranks run on the machines of the host file.
+    private bool IsElsewhere => options.HostFile.Length > 0;
+
+    private PlannedRun Plan(TrainingSpec spec, LlamaConfig config, RowFacts rows) => new(spec, config, rows, TrainingPlans.Of(spec, config, rows.Tokens, IsElsewhere));
 
     /// <summary>Refuses wrong fields, and with them, where the model can be read, a layout that it cannot have: all at once.</summary>
     private async Task<LlamaConfig> RequireAsync(List<string> problems, TrainingSpec spec, CancellationToken cancellation)
@@ -78,14 +86,6 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
             throw new DroverException(FailureCode.InvalidArgument, "INVALID_EVALUATION_SPEC", $"The evaluation spec: {string.Join("; ", problems)}.");
         (DatasetManifest manifest, _) = await PackedDataset.ReadManifestAsync(store, spec.Dataset, cancellation).ConfigureAwait(false);
         CheckVocabulary(spec.Dataset, manifest, await ModelConfigAsync(spec.Model, cancellation).ConfigureAwait(false));
-    }
-
-    /// <summary>Checks that a folder can continue text.</summary>
-    public async Task CheckTextModelAsync(string model, CancellationToken cancellation)
-    {
-        if (model.Length == 0)
-            throw new DroverException(FailureCode.InvalidArgument, "INVALID_MODEL", "model is empty; name a Hugging Face model folder of the object store, e.g. models/mine.");
-        await HuggingFaceModel.OpenAsync(store, model, cancellation).ConfigureAwait(false);
     }
 
     /// <summary>Takes the run's name for this spec, for ever.</summary>

@@ -27,6 +27,8 @@ internal sealed record WorkerEvent
     public GeneratedEvent? Generated { get; init; }
 
     public CalibratedEvent? Calibrated { get; init; }
+
+    public GeneratedAllEvent? GeneratedAll { get; init; }
 }
 
 /// <summary>Everything is loaded; steps begin.</summary>
@@ -66,12 +68,20 @@ internal sealed record CalibratedEvent(int Case, MeasuredStep Few, MeasuredStep 
 
 internal sealed record EvaluatedEvent(double LossSum, long LabelTokens);
 
+/// <summary>Some more of a prompt's continuation.</summary>
+/// <param name="Prompt">Its number.</param>
+/// <param name="Ids">Tokens since the last piece.</param>
+/// <param name="Text">Whole characters.</param>
+/// <param name="End">On the last piece, the name of an EndReason of the engine.</param>
+internal sealed record GeneratedEvent(int Prompt, int[] Ids, string Text, string? End);
+
+/// <summary>All continuations have ended.</summary>
+internal sealed record GeneratedAllEvent(long PromptTokens, long NewTokens, double Seconds);
+
 /// <summary>An evaluation of a run on held-out data.</summary>
 internal sealed record HeldOutEvent(long Step, double Loss, DatasetLossEvent[] Datasets, bool IsBest, double Seconds);
 
 internal sealed record DatasetLossEvent(string Label, double Loss, long LabelTokens);
-
-internal sealed record GeneratedEvent(int[] Ids, string Text);
 
 /// <summary>Why a rank gave up; numbers of <see cref="Drover.Errors.FailureCode"/>.</summary>
 internal sealed record WorkerFailure(int Rank, int Code, string Reason, string Message);

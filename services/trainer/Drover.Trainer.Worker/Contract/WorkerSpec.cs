@@ -172,7 +172,36 @@ internal sealed record CalibrateCase(ParallelSpec Parallel, int GlobalBatchRows,
 
 internal sealed record EvaluateSpec(string Model);
 
-internal sealed record GenerateSpec(string Model, string Prompt, int MaxNewTokens);
+/// <summary>Texts to continue. Every field is what the service resolved.</summary>
+internal sealed record GenerateSpec
+{
+    /// <summary>A Hugging Face folder or a checkpoint.</summary>
+    public required string Model { get; init; }
+
+    public required string Tokenizer { get; init; }
+
+    public required IReadOnlyList<string> Prompts { get; init; }
+
+    public required int MaxNewTokens { get; init; }
+
+    public required IReadOnlyList<int> StopIds { get; init; }
+
+    public required IReadOnlyList<string> StopStrings { get; init; }
+
+    public bool IgnoreEndOfText { get; init; }
+
+    public double Temperature { get; init; }
+
+    public int TopK { get; init; }
+
+    public double TopP { get; init; } = 1;
+
+    public double MinP { get; init; }
+
+    public double RepetitionPenalty { get; init; } = 1;
+
+    public long Seed { get; init; }
+}
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, UseStringEnumConverter = true, WriteIndented = true)]
 [JsonSerializable(typeof(WorkerSpec))]
