@@ -6,13 +6,14 @@ using Drover.Tokenization;
 
 // usage: Drover.Benchmarks.Tokenizers TOKENIZER TEXT...
 // TOKENIZER is a tokenizer.model, a tokenizer.json or a folder. One JSON line each for the first pass of a fresh tokenizer (cold), the best of
-// five later passes (warm) and the best of five with two threads: MB/s of UTF-8, and the number of tokens.
+// twenty later passes (warm) and the best of twenty with two threads: MB/s of UTF-8, and the number of tokens.
 if (args.Length < 2)
 {
     Console.Error.WriteLine("usage: Drover.Benchmarks.Tokenizers TOKENIZER TEXT...");
     return 2;
 }
 
+const int repeats = 20;
 byte[][] documents = Documents.Read(args[1..]);
 long bytes = documents.Sum(d => (long)d.Length);
 ITextTokenizer other = await LoadAsync(args[0]);
@@ -21,9 +22,9 @@ for (int i = 0; i < 30; i++)
     Pass(other, documents, 1);
 ITextTokenizer tokenizer = await LoadAsync(args[0]);
 Report("cold", 1, Pass(tokenizer, documents, 1));
-Report("warm", 1, Enumerable.Range(0, 5).Select(_ => Pass(tokenizer, documents, 1)).MinBy(p => p.Time));
+Report("warm", 1, Enumerable.Range(0, repeats).Select(_ => Pass(tokenizer, documents, 1)).MinBy(p => p.Time));
 Pass(tokenizer, documents, 2);
-Report("warm", 2, Enumerable.Range(0, 5).Select(_ => Pass(tokenizer, documents, 2)).MinBy(p => p.Time));
+Report("warm", 2, Enumerable.Range(0, repeats).Select(_ => Pass(tokenizer, documents, 2)).MinBy(p => p.Time));
 return 0;
 
 static async Task<ITextTokenizer> LoadAsync(string path)
