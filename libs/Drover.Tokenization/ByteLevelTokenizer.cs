@@ -62,6 +62,10 @@ internal sealed class ByteLevelTokenizer : BpeTokenizer
         return ids.ToArray();
     }
 
+    public override string? TextOf(int id) => _bytesOfId[id] is { } bytes && System.Text.Unicode.Utf8.IsValid(bytes) ? Encoding.UTF8.GetString(bytes) : null;
+
+    public override int LengthInBytes(int id) => _bytesOfId[id]?.Length ?? 0;
+
     public override bool IsOneWord(string text)
     {
         byte[] utf8 = Encoding.UTF8.GetBytes(text);

@@ -57,6 +57,10 @@ internal sealed class SentencePieceTokenizer : BpeTokenizer
             ? value
             : null;
 
+    public override string? TextOf(int id) => _byteOfId[id] >= 0 ? null : Vocabulary.Pieces[id].Text;
+
+    public override int LengthInBytes(int id) => _byteOfId[id] >= 0 ? 1 : Encoding.UTF8.GetByteCount(Vocabulary.Pieces[id].Text);
+
     public override bool IsOneWord(string text) => true;
 
     public override int[] EncodePiece(string piece)
