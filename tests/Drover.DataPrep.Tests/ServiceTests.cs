@@ -148,8 +148,7 @@ public sealed class ServiceTests : IDisposable
     {
         using var alone = new BuildHarness();
         await alone.PutAsync("inputs/a.jsonl", Input());
-        BuildPlan plan = await alone.PlanAsync(Spec());
-        await new DatasetAssembler(alone.Store).PublishAsync(plan, await alone.RunAsync(plan), Cancellation);
+        (await alone.BuildAsync(Spec())).Dispose();
         return alone.Snapshot("datasets");
     }
 

@@ -41,7 +41,7 @@ internal sealed class DataPrepGrpcService(JobQueue jobs, IObjectStore store) : D
     public override async Task<GetDatasetResponse> GetDataset(GetDatasetRequest request, ServerCallContext context)
     {
         (DatasetManifest manifest, string hash) = await PackedDataset.ReadManifestAsync(store, request.Dataset, context.CancellationToken).ConfigureAwait(false);
-        return new GetDatasetResponse { Dataset = DatasetAssembler.Describe(request.Dataset, manifest, hash) };
+        return new GetDatasetResponse { Dataset = DatasetDescription.Of(request.Dataset, manifest, hash) };
     }
 
     private static DatasetBuild Describe(JobEntry entry) =>
