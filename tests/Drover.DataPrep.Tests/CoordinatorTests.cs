@@ -88,7 +88,7 @@ public sealed class CoordinatorTests : IDisposable
     public async Task A_task_that_kills_its_workers_ends_the_build()
     {
         (_, ActiveBuild build) = await StartAsync();
-        for (int i = 0; i < 5; i++)
+        for (int i = 0; i < 10; i++)
         {
             Assert.Equal(0, _coordinator.Lease().Task.Task);
             _time.Advance(LeaseTime);

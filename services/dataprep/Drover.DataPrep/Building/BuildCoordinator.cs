@@ -10,7 +10,8 @@ namespace Drover.DataPrep.Building;
 /// </summary>
 internal sealed class BuildCoordinator(IObjectStore store, TimeProvider time, TimeSpan leaseTime)
 {
-    private const int MostLostLeases = 5;
+    // A task that kills its workers (by want of memory) is found out, and workers that are killed at random do not stop a build.
+    private const int MostLostLeases = 10;
     private const int MostFailures = 3;
     private readonly Lock _lock = new();
     private readonly List<ActiveBuild> _builds = [];

@@ -22,6 +22,7 @@ internal sealed class PretrainReader : IDocumentReader
     private readonly FieldMap _fields;
     private readonly int[] _bos;
     private readonly int[] _eos;
+    private readonly bool _takesEmpty;
 
     /// <summary>Refuses edges that the tokenizer does not have.</summary>
     /// <exception cref="DroverException">FailedPrecondition.</exception>
@@ -31,6 +32,8 @@ internal sealed class PretrainReader : IDocumentReader
         _fields = new FieldMap(spec.Fields);
         _bos = Edge(spec.Bos, tokenizer.BosId, "bos", spec.Tokenizer);
         _eos = Edge(spec.Eos, tokenizer.EosId, "eos", spec.Tokenizer);
+        // The seed makes a document of BOS and EOS of them.
+        _takesEmpty = spec.Packing == Packing.Seed;
     }
 
     public RawDocument Extract(JsonElement record)
@@ -57,7 +60,7 @@ internal sealed class PretrainReader : IDocumentReader
         return DocumentOutcome.Whole(new TokenizedDocument(tokens, labels, text.Category, Encoding.UTF8.GetByteCount(whole)));
     }
 
-    private static PretrainText Checked(PretrainText text, string field) => string.IsNullOrWhiteSpace(text.Target)
+    private PretrainText Checked(PretrainText text, string field) => string.IsNullOrWhiteSpace(text.Target) && !_takesEmpty
         ? throw new RejectedException(RejectReasons.EmptyText, $"\"{field}\" is empty")
         : text;
 

@@ -20,6 +20,7 @@ internal sealed class ReadAheadStream : Stream
     private readonly CancellationTokenSource _stop;
     private readonly Task _reading;
     private ArraySegment<byte> _current = ArraySegment<byte>.Empty;
+    private bool _isDisposed;
 
     /// <summary>Begins to read.</summary>
     public ReadAheadStream(IObjectStore store, DatasetSource source, PlannedPiece piece, CancellationToken cancellation)
@@ -78,8 +79,10 @@ internal sealed class ReadAheadStream : Stream
 
     protected override void Dispose(bool disposing)
     {
-        if (disposing)
+        // A decompressor disposes of what it reads from, too.
+        if (disposing && !_isDisposed)
         {
+            _isDisposed = true;
             _stop.Cancel();
             _reading.Wait();
             _stop.Dispose();

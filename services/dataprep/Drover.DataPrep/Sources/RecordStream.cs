@@ -72,29 +72,26 @@ internal sealed class RecordStream(Stream source, bool? isArray, int mostBytes)
     private void Begin()
     {
         _begun = true;
-        Fill();
+        while (_end - _start < 3 && !_ended)
+            Fill();
         if (_buffer.AsSpan(_start, _end - _start).StartsWith("\uFEFF"u8))
             _start += 3;
         if (isArray == false)
             return;
+        // White space stays where it is until it is known that no lines are to be counted.
+        int skipped = 0;
         while (true)
         {
-            while (_start < _end && _buffer[_start] is (byte)' ' or (byte)'\t' or (byte)'\r' or (byte)'\n')
-            {
-                // Lines keep theirs, so that they are counted.
-                if (isArray is null && _buffer.AsSpan(_start, _end - _start).TrimStart(" \t\r\n"u8) is not [(byte)'[', ..])
-                    return;
-                _start++;
-            }
-
-            if (_start < _end || _ended)
+            while (_start + skipped < _end && _buffer[_start + skipped] is (byte)' ' or (byte)'\t' or (byte)'\r' or (byte)'\n')
+                skipped++;
+            if (_start + skipped < _end || _ended)
                 break;
             Fill();
         }
 
-        if (_start == _end || _buffer[_start] != '[')
+        if (_start + skipped == _end || _buffer[_start + skipped] != '[')
             return;
-        _start++;
+        _start += skipped + 1;
         _array = new ArrayScanner();
     }
 

@@ -21,6 +21,9 @@ internal sealed class SourceReader : IDisposable
     /// <summary>A text file that is longer is several documents.</summary>
     public const int MostTextBytes = 16 << 20;
 
+    // Without it a gzip file that is cut off would look like one that ends. Read by the runtime when it first decompresses something.
+    static SourceReader() => AppContext.SetSwitch("System.IO.Compression.UseStrictValidation", true);
+
     private readonly PlannedPiece _piece;
     private readonly TextUnit _unit;
     private readonly string _workFolder;
