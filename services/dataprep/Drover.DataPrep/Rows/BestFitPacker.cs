@@ -1,6 +1,6 @@
 using System.Numerics;
 
-namespace Drover.DataPrep.Packing;
+namespace Drover.DataPrep.Rows;
 
 /// <summary>A stretch of a document in a row.</summary>
 /// <param name="Document">Index of the document.</param>
@@ -9,40 +9,34 @@ namespace Drover.DataPrep.Packing;
 internal readonly record struct Fragment(int Document, int Start, int Length);
 
 /// <summary>
-/// Puts documents into as few rows as it finds, losing nothing. A document longer than a row is cut into full rows and a
-/// rest. Rests and short documents are placed by best fit (each into the fullest row that still has room), once in the
-/// given order and once from long to short; the order that needs fewer rows is taken. Best fit in the given order never
+/// Puts stretches of at most a row into as few rows as it finds, by best fit: each into the fullest row that still has room, once in
+/// the given order and once from long to short; the order that needs fewer rows is taken. Best fit in the given order never
 /// needs more rows than next fit: within one row's worth of documents it opens at most one new row.
 /// The same lengths give the same rows.
 /// </summary>
 internal static class BestFitPacker
 {
-    /// <summary>Packs documents.</summary>
-    /// <param name="lengths">Tokens of each document, at least 1.</param>
-    /// <param name="capacity">Tokens of a row.</param>
-    /// <returns>The rows, each with its fragments in order.</returns>
-    public static List<List<Fragment>> Pack(IReadOnlyList<int> lengths, int capacity)
+    /// <summary>Cuts a document into full rows and, last, a rest of less than one, if there is any.</summary>
+    public static IEnumerable<Fragment> Cut(int document, int length, int capacity)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(capacity, 1);
-        var rows = new List<List<Fragment>>();
-        var pieces = new List<Fragment>();
-        for (int document = 0; document < lengths.Count; document++)
-        {
-            int start = 0;
-            for (; lengths[document] - start >= capacity; start += capacity)
-                rows.Add([new Fragment(document, start, capacity)]);
-            if (start < lengths[document])
-                pieces.Add(new Fragment(document, start, lengths[document] - start));
-        }
+        for (int start = 0; start < length; start += capacity)
+            yield return new Fragment(document, start, Math.Min(capacity, length - start));
+    }
 
+    /// <summary>Packs stretches.</summary>
+    /// <param name="pieces">Each 1 to <paramref name="capacity"/> tokens.</param>
+    /// <param name="capacity">Tokens of a row.</param>
+    /// <returns>The rows, each with its stretches in order.</returns>
+    public static List<List<Fragment>> Pack(IReadOnlyList<Fragment> pieces, int capacity)
+    {
         List<List<Fragment>> asGiven = BestFit(pieces, capacity);
         // OrderBy is stable, so equal lengths keep their order.
         List<List<Fragment>> longFirst = BestFit([.. pieces.OrderByDescending(p => p.Length)], capacity);
-        rows.AddRange(longFirst.Count < asGiven.Count ? longFirst : asGiven);
-        return rows;
+        return longFirst.Count < asGiven.Count ? longFirst : asGiven;
     }
 
-    private static List<List<Fragment>> BestFit(List<Fragment> pieces, int capacity)
+    private static List<List<Fragment>> BestFit(IReadOnlyList<Fragment> pieces, int capacity)
     {
         var rows = new List<List<Fragment>>();
         // Rows by the room they have left; a bit tells which sizes of room there are.

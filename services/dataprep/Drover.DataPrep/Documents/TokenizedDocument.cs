@@ -1,4 +1,4 @@
-namespace Drover.DataPrep.Lines;
+namespace Drover.DataPrep.Documents;
 
 /// <summary>A document or conversation as token ids.</summary>
 /// <param name="Ids">BOS and EOS included.</param>
@@ -10,17 +10,13 @@ internal sealed record TokenizedDocument(int[] Ids, IReadOnlyList<LabelRange> La
 /// <summary>Tokens from <paramref name="Start"/> to before <paramref name="End"/>.</summary>
 internal readonly record struct LabelRange(int Start, int End);
 
-/// <summary>What a line gave.</summary>
+/// <summary>What a record gave.</summary>
 /// <param name="Document">Null when no token of it can be used.</param>
-/// <param name="TokensIn">All tokens of the line.</param>
+/// <param name="TokensIn">All tokens of the record.</param>
 /// <param name="Reject">Why tokens are missing from <paramref name="Document"/>; null when none are.</param>
 /// <param name="Message">The same for a person.</param>
-internal sealed record LineOutcome(TokenizedDocument? Document, int TokensIn, string? Reject, string? Message);
-
-/// <summary>Turns parsed lines of one format into documents.</summary>
-internal interface ILineReader
+internal sealed record DocumentOutcome(TokenizedDocument? Document, int TokensIn, string? Reject, string? Message)
 {
-    /// <summary>Reads a line.</summary>
-    /// <exception cref="LineRejectedException">The line holds no document.</exception>
-    LineOutcome Read(System.Text.Json.JsonElement line);
+    /// <summary>A document that is used whole.</summary>
+    public static DocumentOutcome Whole(TokenizedDocument document) => new(document, document.Ids.Length, null, null);
 }

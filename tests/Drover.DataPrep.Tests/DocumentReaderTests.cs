@@ -1,9 +1,12 @@
 using System.Text.Json;
-using Drover.DataPrep.Lines;
+using Drover.DataPrep.Conversations;
+using Drover.DataPrep.Documents;
+using Drover.Protocol.DataPrep.V1;
+using Drover.Tokenization;
 
 namespace Drover.DataPrep.Tests;
 
-public sealed class LineReaderTests
+public sealed class DocumentReaderTests
 {
     private static readonly ByteTokenizer Tokenizer = new();
 
@@ -30,7 +33,7 @@ public sealed class LineReaderTests
     public void A_token_that_spans_source_and_target_carries_no_loss_and_the_next_one_does()
     {
         // "cd" is one token: BOS a b cd e EOS.
-        TokenizedDocument document = new PretrainReader(new ByteTokenizer("cd")).Read(Json("""{"source":"abc","target":"de"}""")).Document!;
+        TokenizedDocument document = Pretrain("""{"source":"abc","target":"de"}""", new ByteTokenizer("cd")).Document!;
         Assert.Equal(6, document.Ids.Length);
         Assert.Equal([new LabelRange(4, 6)], document.Labels);
     }
@@ -40,7 +43,7 @@ public sealed class LineReaderTests
     {
         // "b中" is one token, so source and whole part before the last character of the source.
         var tokenizer = new ByteTokenizer("中国");
-        TokenizedDocument document = new PretrainReader(tokenizer).Read(Json("""{"source":"a国中","target":"国人"}""")).Document!;
+        TokenizedDocument document = Pretrain("""{"source":"a国中","target":"国人"}""", tokenizer).Document!;
         // BOS a 国(3 bytes) [中国] 人(3 bytes) EOS
         Assert.Equal(1 + 1 + 3 + 1 + 3 + 1, document.Ids.Length);
         Assert.Equal([new LabelRange(6, 10)], document.Labels);
@@ -55,7 +58,7 @@ public sealed class LineReaderTests
     [InlineData("""{"text":"a","target":"b"}""", "AMBIGUOUS_FIELDS")]
     [InlineData("""{"text":"\ud800"}""", "INVALID_UTF8")]
     public void A_bad_pretraining_line_is_rejected_with_its_reason(string line, string reason) =>
-        Assert.Equal(reason, Assert.Throws<LineRejectedException>(() => Pretrain(line)).Reason);
+        Assert.Equal(reason, Assert.Throws<RejectedException>(() => Pretrain(line)).Reason);
 
     [Fact]
     public void Llama2_conversations_are_written_as_its_authors_write_them()
@@ -101,30 +104,35 @@ public sealed class LineReaderTests
     [InlineData("""{"messages":[{"role":"user","content":"a"},{"role":"system","content":"b"}]}""", "TURN_ORDER")]
     [InlineData("""{"messages":[{"role":"user","content":"a"}]}""", "NO_ASSISTANT_TURN")]
     [InlineData("""{"messages":[]}""", "NO_ASSISTANT_TURN")]
+    [InlineData("""{"instruction":"a","output":"b","history":[["a"]]}""", "WRONG_TYPE")]
+    [InlineData("""{"instruction":"a","output":""}""", "EMPTY_TEXT")]
     public void A_bad_conversation_is_rejected_with_its_reason(string line, string reason) =>
-        Assert.Equal(reason, Assert.Throws<LineRejectedException>(() => Sft("llama2", line)).Reason);
+        Assert.Equal(reason, Assert.Throws<RejectedException>(() => Sft("llama2", line)).Reason);
 
     [Fact]
     public void A_long_conversation_is_cut_while_a_label_is_left_and_rejected_when_none_is()
     {
         const string Line = """{"messages":[{"role":"user","content":"0123456789"},{"role":"assistant","content":"abcdef"}]}""";
         // BOS, "User: 0123456789\nAssistant:" (27 bytes): the answer begins at token 28.
-        LineOutcome cut = Sft("plain", Line, 29);
+        DocumentOutcome cut = Sft("plain", Line, 29);
         Assert.Equal(RejectReasons.CutAtMaxLength, cut.Reject);
         Assert.Equal(29, cut.Document!.Ids.Length);
         Assert.Equal([new LabelRange(28, 29)], cut.Document.Labels);
         Assert.Equal(36, cut.TokensIn);
-        LineOutcome whole = Sft("plain", Line, 28);
+        DocumentOutcome whole = Sft("plain", Line, 28);
         Assert.Null(whole.Document);
         Assert.Equal((RejectReasons.NoLabelInRow, 36), (whole.Reject, whole.TokensIn));
     }
 
     private static JsonElement Json(string text) => JsonDocument.Parse(text).RootElement;
 
-    private static LineOutcome Pretrain(string line) => new PretrainReader(Tokenizer).Read(Json(line));
+    private static DocumentOutcome Pretrain(string line, ITextTokenizer? tokenizer = null) =>
+        Read(new PretrainReader(tokenizer ?? Tokenizer, new DatasetSpec()), line);
 
-    private static LineOutcome Sft(string template, string line, int maxLength = 1000) =>
-        new ConversationReader(Tokenizer, ConversationTemplate.All[template], maxLength).Read(Json(line));
+    private static DocumentOutcome Sft(string template, string line, int maxLength = 1000) =>
+        Read(new ConversationReader(Tokenizer, new DatasetSpec { Format = DatasetFormat.Sft, ConversationTemplate = template, MaxLength = maxLength }), line);
+
+    private static DocumentOutcome Read(IDocumentReader reader, string line) => reader.Tokenize(reader.Extract(Json(line)));
 
     private static string Render(int[] ids) =>
         string.Concat(ids.Select(i => i == 1 ? "<s>" : i == 2 ? "</s>" : Tokenizer.PieceOf(i)));

@@ -1,6 +1,6 @@
 using Drover.Tokenization;
 
-namespace Drover.DataPrep.Lines;
+namespace Drover.DataPrep.Documents;
 
 /// <summary>
 /// Where the labels of "prompt + answer" begin, when both were tokenized as one text. Tokenizing the prompt alone gives
