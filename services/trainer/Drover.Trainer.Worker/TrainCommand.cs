@@ -83,7 +83,7 @@ internal static class TrainCommand
         Precision = EvaluateCommand.PrecisionOf(spec),
         GlobalBatchRows = train.GlobalBatchRows,
         MicroBatchRows = spec.MicroBatchRows,
-        Recompute = train.Recompute,
+        Activations = train.Activations,
         HeadChunkTokens = train.HeadChunkTokens,
         Parallel = train.Parallel,
         Optimizer = new AdamWSpec

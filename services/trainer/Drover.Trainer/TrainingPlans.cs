@@ -27,7 +27,7 @@ internal static partial class TrainingPlans
             spec.Precision == Precision.Fp32 ? 4 : 2,
             (long)rows * rowTokens,
             spec.GlobalBatchRows / (rows * replicas),
-            spec.Recompute,
+            ActivationSpecs.Resolve(spec),
             spec.HeadChunkTokens);
         return new TrainingPlan
         {

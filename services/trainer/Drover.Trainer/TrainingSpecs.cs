@@ -62,6 +62,7 @@ internal static partial class TrainingSpecs
         Require(Enum.IsDefined(spec.Precision), $"precision {(int)spec.Precision} is unknown");
         Require(spec.HeadChunkTokens >= 0, $"head_chunk_tokens is {spec.HeadChunkTokens}");
         problems.AddRange(ParallelismSpecs.Problems(spec.Parallelism));
+        problems.AddRange(ActivationSpecs.Problems(spec));
         Layout.ParallelSpec parallel = ParallelismSpecs.Resolve(spec.Parallelism);
         if (spec is { GlobalBatchRows: >= 1, MicroBatchRows: >= 0, Ranks: >= 0 } && parallel is { TensorParallel: > 0, PipelineParallel: > 0, SequenceParallel: > 0 })
         {
@@ -113,6 +114,7 @@ internal static partial class TrainingSpecs
     {
         TrainingSpec identity = spec.Clone();
         (identity.Ranks, identity.ThreadsPerRank, identity.MicroBatchRows) = (0, 0, 0);
+        identity.Activations = null;
         (identity.Recompute, identity.HeadChunkTokens, identity.CheckpointIntervalSteps, identity.MaxRestarts) = (false, 0, 0, 0);
         (identity.Parallelism, identity.HeldOut, identity.Guard, identity.PeakFlopsPerSecond) = (null, null, null, 0);
         return Encoding.UTF8.GetBytes(JsonFormatter.Default.Format(identity));
@@ -145,7 +147,7 @@ internal static partial class TrainingSpecs
                 Steps = spec.Steps,
                 Epochs = spec.Epochs,
                 GlobalBatchRows = spec.GlobalBatchRows,
-                Recompute = spec.Recompute,
+                Activations = ActivationSpecs.Resolve(spec),
                 HeadChunkTokens = spec.HeadChunkTokens,
                 Parallel = ParallelismSpecs.Resolve(spec.Parallelism),
                 LearningRate = Or(optimizer.LearningRate, 3e-4),

@@ -76,7 +76,8 @@ internal sealed record TrainSpec
 
     public required int GlobalBatchRows { get; init; }
 
-    public bool Recompute { get; init; }
+    /// <summary>What is kept between forward and backward, and where.</summary>
+    public ActivationSpec Activations { get; init; } = new();
 
     public int HeadChunkTokens { get; init; }
 
