@@ -75,12 +75,22 @@ public class MemoryFormulaTests
     public void Halves_that_are_run_again_and_inputs_in_host_memory_are_planned_too(string layout, RecomputeMode mode, bool offload) =>
         AssertPlanned(layout, 2, Precision.Bf16, new ActivationSpec { Mode = mode, Blocks = mode == RecomputeMode.Blocks ? 3 : 0, Offload = offload }, SmallRun.Config with { NumHiddenLayers = 5 });
 
+    [Theory]
+    [InlineData("ddp", Precision.Fp32)]
+    [InlineData("zero1", Precision.Bf16)]
+    [InlineData("zero2 offload", Precision.Fp32)]
+    [InlineData("zero3", Precision.Bf16)]
+    [InlineData("pp 2 zero3", Precision.Fp32)]
+    [InlineData("tp 2", Precision.Bf16)]
+    public void Moments_in_8_bits_are_planned_too(string layout, Precision precision) =>
+        AssertPlanned(layout, 2, precision, new ActivationSpec(), SmallRun.Config with { NumHiddenLayers = 5 }, OptimizerKind.AdamW8Bit);
+
     private static void AssertPlanned(string layout, int ranks, Precision precision, bool recompute, LlamaConfig config) =>
         AssertPlanned(layout, ranks, precision, new ActivationSpec { Mode = recompute ? RecomputeMode.Full : RecomputeMode.None }, config);
 
-    private static void AssertPlanned(string layout, int ranks, Precision precision, ActivationSpec activations, LlamaConfig config)
+    private static void AssertPlanned(string layout, int ranks, Precision precision, ActivationSpec activations, LlamaConfig config, OptimizerKind optimizer = OptimizerKind.AdamW)
     {
-        EngineSpec spec = SmallRun.Spec with { Parallel = Layouts[layout], Precision = precision, MicroBatchRows = 1, Activations = activations };
+        EngineSpec spec = SmallRun.Spec with { Parallel = Layouts[layout], Precision = precision, MicroBatchRows = 1, Activations = activations, Optimizer = SmallRun.Spec.Optimizer with { Kind = optimizer } };
         var measured = new Dictionary<(MemoryClass, MemoryPlace), long>[ranks];
         ThreadRanks.Run(ranks, collectives =>
         {
@@ -90,7 +100,7 @@ public class MemoryFormulaTests
             measured[collectives.Rank] = engine.Memory.Lines.ToDictionary(l => (l.Class, l.Place), l => l.PeakBytes);
         });
 
-        var plan = new LayoutSpec(config, spec.Parallel, ranks, precision == Precision.Bf16 ? 2 : 4, RowTokens, spec.GlobalBatchRows / spec.Parallel.DataParallel(ranks), spec.Activations, 0);
+        var plan = new LayoutSpec(config, spec.Parallel, ranks, precision == Precision.Bf16 ? 2 : 4, RowTokens, spec.GlobalBatchRows / spec.Parallel.DataParallel(ranks), spec.Activations, 0) { Optimizer = optimizer };
         foreach (RankLayout rank in RankLayout.AllOf(plan))
         {
             Dictionary<(MemoryClass, MemoryPlace), long> planned = rank.Memory.ToDictionary(m => (m.Class, m.Place), m => m.Bytes), counted = measured[rank.Rank];

@@ -74,6 +74,7 @@ public sealed record EngineSpec
         Require(HeadChunkTokens >= 0, $"head_chunk_tokens is {HeadChunkTokens}");
         Require(MaxGradNorm >= 0, $"max_grad_norm is {MaxGradNorm}");
         Require(Threads >= 0, $"threads_per_rank is {Threads}");
+        problems.AddRange(MomentBlocks.Problems(Optimizer.Kind, Parallel));
         Require(Optimizer.LearningRate >= 0, $"learning_rate is {Optimizer.LearningRate}");
         Require(Optimizer.Beta1 is >= 0 and < 1, $"beta1 is {Optimizer.Beta1}");
         Require(Optimizer.Beta2 is >= 0 and < 1, $"beta2 is {Optimizer.Beta2}");

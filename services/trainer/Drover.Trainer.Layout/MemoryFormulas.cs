@@ -16,7 +16,7 @@ namespace Drover.Trainer.Layout;
 ///  zero3       c S          4 S         12 S
 /// </code>
 /// <para>
-/// (Rajbhandari et al., 2020, with gradients in fp32; S D is W, padded to divide.) Offloaded shards are the same bytes in host memory.
+/// (Rajbhandari et al., 2020, with gradients in fp32; S D is W, padded to divide. 8-bit moments take 2 W + W / 32 in place of 8 W, and S is a multiple of 256.) Offloaded shards are the same bytes in host memory.
 /// Gemini is zero3 in chunks; its fractions, or what the budget leaves (an estimate: what moves follows what was measured), say how
 /// much of it is in host memory.
 /// </para>
@@ -45,12 +45,15 @@ internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IRe
         bool replicated = Parallel.Placement == StatePlacement.Replicated;
         long weights = Blocks.Sum(b => spec.ValueBytes * (replicated ? b.Count : ShardsWeights ? Shard(b) : Padded(b)));
         long gradients = Blocks.Sum(b => Fp32 * (replicated ? b.Count : ShardsGradients ? Shard(b) : Padded(b)));
-        long optimizer = Blocks.Sum(b => replicated ? b.Count * (spec.ValueBytes == Fp32 ? 2 : 3) * Fp32 : 3 * Fp32 * Shard(b));
+        long Owned(Block b) => replicated ? b.Count : Shard(b);
+        long optimizer = Blocks.Sum(b => (replicated && spec.ValueBytes == Fp32 ? 0 : Fp32 * Owned(b)) + MomentBlocks.Bytes(Owned(b), spec.Optimizer));
+        // 8-bit moments are in fp32 while they are updated, some at a time.
+        long window = spec.Optimizer == OptimizerKind.AdamW8Bit ? 2 * Fp32 * MomentBlocks.RoundUp(Math.Min(MomentBlocks.WindowValues, Blocks.Max(Owned))) : 0;
         (long activations, long hostActivations) = Activations();
-        long buffers = GatheredAndUnreduced();
+        long buffers = Math.Max(GatheredAndUnreduced(), Parallel.OffloadOptimizer ? 0 : window);
         (long hostWeights, long hostGradients, long hostOptimizer) = InHost(weights, gradients, optimizer, activations + buffers);
         // The update of an offloaded block has its gradient beside it.
-        long staged = Parallel.OffloadOptimizer ? Fp32 * Blocks.Max(Shard) : 0;
+        long staged = Parallel.OffloadOptimizer ? (Fp32 * Blocks.Max(Shard)) + window : 0;
         MemoryBytes[] all =
         [
             new(MemoryClass.Weights, MemoryPlace.Device, weights - hostWeights), new(MemoryClass.Weights, MemoryPlace.Host, hostWeights),
@@ -73,7 +76,7 @@ internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IRe
         return tokens * rows * (spec.ValueBytes == Fp32 ? 2 * Fp32 : (2 * Fp32) + spec.ValueBytes);
     }
 
-    private long Shard(Block block) => (block.Count + spec.DataRanks - 1) / spec.DataRanks;
+    private long Shard(Block block) => MomentBlocks.ShardOf(block.Count, spec.DataRanks, spec.Optimizer);
 
     private long Padded(Block block) => Shard(block) * spec.DataRanks;
 

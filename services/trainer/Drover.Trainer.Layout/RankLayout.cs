@@ -13,6 +13,9 @@ namespace Drover.Trainer.Layout;
 /// <param name="HeadChunkTokens">Tokens of a slice of the head; 0 for all.</param>
 public sealed record LayoutSpec(LlamaConfig Config, ParallelSpec Parallel, int Ranks, int ValueBytes, long MicroBatchTokens, int MicroBatches, ActivationSpec Activations, int HeadChunkTokens)
 {
+    /// <summary>Which optimizer.</summary>
+    public OptimizerKind Optimizer { get; init; } = OptimizerKind.AdamW;
+
     /// <summary>Ranks that hold the same weights and see other tokens: data x sequence.</summary>
     public int DataRanks => Parallel.DataParallel(Ranks) * Parallel.SequenceParallel;
 

@@ -88,6 +88,7 @@ internal static class TrainCommand
         Parallel = train.Parallel,
         Optimizer = new AdamWSpec
         {
+            Kind = train.Optimizer,
             LearningRate = train.LearningRate,
             Beta1 = train.Beta1,
             Beta2 = train.Beta2,

@@ -28,7 +28,7 @@ internal static partial class TrainingPlans
             (long)rows * rowTokens,
             spec.GlobalBatchRows / (rows * replicas),
             ActivationSpecs.Resolve(spec),
-            spec.HeadChunkTokens);
+            spec.HeadChunkTokens) { Optimizer = TrainingSpecs.KindOf(spec) };
         return new TrainingPlan
         {
             Run = spec.Name,

@@ -84,6 +84,8 @@ internal sealed record TrainSpec
     /// <summary>How the run is spread over the ranks.</summary>
     public ParallelSpec Parallel { get; init; } = new();
 
+    public OptimizerKind Optimizer { get; init; } = OptimizerKind.AdamW;
+
     public required double LearningRate { get; init; }
 
     public required double Beta1 { get; init; }
