@@ -8,8 +8,8 @@ namespace Drover.Benchmarks;
 
 /// <summary>
 /// Arguments of the step benchmark, as key=value. The defaults are the shapes that the peer's script uses: 8 layers of 512, 32,000
-/// ids, 4 rows of 512 tokens. Keys: precision steps chunk threads rows micro length documents (one | mixed) recompute layers hidden
-/// inner heads vocab weights (random | constant) placement (replicated | zero1 | zero2 | zero3 | gemini) tp pp parts sp mode (split_gather | ring | all_to_all) offload (true | false).
+/// ids, 4 rows of 512 tokens. Keys: precision steps chunk threads rows micro length documents (one | mixed) recompute (none | full | blocks | attention | feedforward) blocks offload layers hidden
+/// inner heads vocab weights (random | constant) placement (replicated | zero1 | zero2 | zero3 | gemini) tp pp parts sp mode (split_gather | ring | all_to_all).
 /// </summary>
 internal sealed class StepArguments
 {
@@ -60,7 +60,7 @@ internal sealed class StepArguments
     public LayoutSpec LayoutFor(int ranks, int? layers = null)
     {
         EngineSpec spec = SpecFor(ranks);
-        return new LayoutSpec(Config with { NumHiddenLayers = layers ?? Config.NumHiddenLayers }, spec.Parallel, ranks, Precision == Precision.Fp32 ? 4 : 2, (long)spec.MicroBatchRows * Length, spec.GlobalBatchRows / (spec.MicroBatchRows * spec.Parallel.DataParallel(ranks)), spec.Recompute, spec.HeadChunkTokens);
+        return new LayoutSpec(Config with { NumHiddenLayers = layers ?? Config.NumHiddenLayers }, spec.Parallel, ranks, Precision == Precision.Fp32 ? 4 : 2, (long)spec.MicroBatchRows * Length, spec.GlobalBatchRows / (spec.MicroBatchRows * spec.Parallel.DataParallel(ranks)), spec.Activations, spec.HeadChunkTokens);
     }
 
     public EngineSpec SpecFor(int ranks)
@@ -72,7 +72,6 @@ internal sealed class StepArguments
             PartsPerRank = Number("parts", 1),
             SequenceParallel = Number("sp", 1),
             SequenceMode = Enum.Parse<SequenceMode>(Text("mode", "none").Replace("_", "", StringComparison.Ordinal), ignoreCase: true),
-            OffloadOptimizer = Text("offload", "false") == "true",
             Placement = Enum.Parse<StatePlacement>(Text("placement", "replicated"), ignoreCase: true),
         };
         return new EngineSpec
@@ -81,7 +80,7 @@ internal sealed class StepArguments
             GlobalBatchRows = Rows,
             MicroBatchRows = Number("micro", Rows / parallel.DataParallel(ranks)),
             HeadChunkTokens = Number("chunk", 512),
-            Recompute = Text("recompute", "false") == "true",
+            Activations = new ActivationSpec { Mode = Enum.Parse<RecomputeMode>(Text("recompute", "none"), ignoreCase: true), Blocks = Number("blocks", 0), Offload = Text("offload", "false") == "true" },
             Schedule = new ScheduleSpec { TotalSteps = 100_000 },
             Threads = Threads,
             Parallel = parallel,

@@ -97,7 +97,7 @@ internal sealed class SpeedPlans(WorkerLauncher launcher, AttemptFolders folders
     private static long BytesOf(Layout.RankLayout rank) => rank.Memory.Sum(m => m.Bytes) + rank.LogitsBytes;
 
     private static CalibrateCase CaseOf(PlannedRun run) => new(
-        ParallelismSpecs.Resolve(run.Spec.Parallelism), run.Spec.GlobalBatchRows, TrainingSpecs.MicroBatchRows(run.Spec), run.Spec.Recompute, run.Spec.HeadChunkTokens);
+        ParallelismSpecs.Resolve(run.Spec.Parallelism), run.Spec.GlobalBatchRows, TrainingSpecs.MicroBatchRows(run.Spec), ActivationSpecs.Resolve(run.Spec), run.Spec.HeadChunkTokens, TrainingSpecs.KindOf(run.Spec));
 
     private static string KeyOf(PlannedRun run) => string.Create(CultureInfo.InvariantCulture, $"{run.Config.ToJson()}|{run.Rows}|{run.Spec.Ranks}|{run.Spec.ThreadsPerRank}|{run.Spec.Precision}|{run.Spec.EmbeddingsOnly}|{string.Join(' ', run.Spec.Frozen)}|{JsonSerializer.Serialize(CaseOf(run), WorkerSpecJson.Default.CalibrateCase)}");
 }

@@ -25,8 +25,8 @@ internal static partial class TrainingPlans
             spec.Precision == Precision.Fp32 ? 4 : 2,
             (long)rows * rowTokens,
             spec.GlobalBatchRows / (rows * replicas),
-            spec.Recompute,
-            spec.HeadChunkTokens);
+            ActivationSpecs.Resolve(spec),
+            spec.HeadChunkTokens) { Optimizer = TrainingSpecs.KindOf(spec) };
     }
 
     /// <summary>The plan of a spec that has no problems.</summary>

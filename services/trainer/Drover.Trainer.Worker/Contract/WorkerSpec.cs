@@ -78,12 +78,15 @@ internal sealed record TrainSpec
 
     public required int GlobalBatchRows { get; init; }
 
-    public bool Recompute { get; init; }
+    /// <summary>What is kept between forward and backward, and where.</summary>
+    public ActivationSpec Activations { get; init; } = new();
 
     public int HeadChunkTokens { get; init; }
 
     /// <summary>How the run is spread over the ranks.</summary>
     public ParallelSpec Parallel { get; init; } = new();
+
+    public OptimizerKind Optimizer { get; init; } = OptimizerKind.AdamW;
 
     public required double LearningRate { get; init; }
 
@@ -168,7 +171,7 @@ internal sealed record TrainLossScale(double Initial, double GrowthFactor, doubl
 /// <param name="Cases">The layouts.</param>
 internal sealed record CalibrateSpec(string ModelConfig, int RowTokens, int RowDocuments, double LabelledPart, WeightRates Rates, IReadOnlyList<CalibrateCase> Cases);
 
-internal sealed record CalibrateCase(ParallelSpec Parallel, int GlobalBatchRows, int MicroBatchRows, bool Recompute, int HeadChunkTokens);
+internal sealed record CalibrateCase(ParallelSpec Parallel, int GlobalBatchRows, int MicroBatchRows, ActivationSpec Activations, int HeadChunkTokens, OptimizerKind Optimizer);
 
 internal sealed record EvaluateSpec(string Model);
 
