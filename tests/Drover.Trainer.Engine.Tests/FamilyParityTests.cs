@@ -85,7 +85,7 @@ public sealed class FamilyParityTests
     }
 
     // The function of the same name in families.py.
-    private static float[] Values(string name, long count)
+    internal static float[] Values(string name, long count)
     {
         uint key = Encoding.UTF8.GetBytes(name).Aggregate(0u, (k, b) => unchecked((k * 31) + b));
         float[] values = new float[count];
@@ -106,7 +106,7 @@ public sealed class FamilyParityTests
         return TokenBatch.From([new PackedRow(Ints("ids"), Ints("ids"), Ints("documents"))]);
     }
 
-    private static LlamaConfig ConfigOf(string name, string form) => LlamaConfig.Parse(Cases[name].GetProperty(form).GetRawText(), name);
+    internal static LlamaConfig ConfigOf(string name, string form) => LlamaConfig.Parse(Cases[name].GetProperty(form).GetRawText(), name);
 
     private static float[] Floats(JsonElement base64) => MemoryMarshal.Cast<byte, float>(base64.GetBytesFromBase64()).ToArray();
 

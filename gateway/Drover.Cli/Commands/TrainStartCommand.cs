@@ -29,9 +29,15 @@ internal static class TrainStartCommand
     private static readonly Option<double> Neftune = new("--neftune-alpha") { Description = "Noise on the embeddings while training (NEFTune); 0 for none" };
     private static readonly Option<string[]> Frozen = new("--freeze") { Description = "Weights that are not trained, e.g. 'model.layers.*'; may be given again", HelpName = "PATTERN" };
     private static readonly Option<bool> EmbeddingsOnly = new("--embeddings-only") { Description = "Train the input embedding and the output matrix alone" };
-    private static readonly Option<bool> Recompute = new("--recompute") { Description = "Save memory: run blocks forward again in the backward pass" };
+    private static readonly Option<OptimizerKind> Optimizer = EnumOption.Of("--optimizer", "adamw-8bit keeps the moments in a quarter of the memory", ("adamw", OptimizerKind.Adamw), ("adamw-8bit", OptimizerKind.Adamw8Bit));
+    private static readonly Option<bool> Recompute = new("--recompute") { Description = "Save memory: run layers forward again in the backward pass" };
+    private static readonly Option<RecomputeMode> RecomputeModeOption = EnumOption.Of("--recompute-mode", "What is run again", ("none", RecomputeMode.None), ("full", RecomputeMode.Full), ("blocks", RecomputeMode.Blocks), ("attention", RecomputeMode.Attention), ("feed-forward", RecomputeMode.FeedForward));
+    private static readonly Option<int> RecomputeBlocks = new("--recompute-blocks") { Description = "With --recompute-mode blocks: how many of the first layers", HelpName = "N" };
+    private static readonly Option<bool> OffloadActivations = new("--offload-activations") { Description = "Save device memory: inputs of layers wait in host memory" };
     private static readonly Option<int> HeadChunk = new("--head-chunk-tokens") { Description = "Save memory: tokens of one slice of the head; 0 takes all at once" };
     private static readonly Option<long> CheckpointEvery = new("--checkpoint-every") { Description = "Steps between checkpoints; 0: only at the end" };
+    private static readonly Option<string[]> HeldOut = new("--held-out") { Description = "A dataset that is not trained on, to be evaluated; may be given again", HelpName = "[LABEL=]DATASET" };
+    private static readonly Option<long> EvaluateEvery = new("--evaluate-every") { Description = "Steps between evaluations on --held-out; 0: only at the end" };
     private static readonly Option<long> Seed = new("--seed") { Description = "Seed of the row order and of random weights" };
     private static readonly Option<bool> DryRun = new("--dry-run") { Description = "Check everything and start nothing" };
     private static readonly Option<Precision> PrecisionOption = EnumOption.Of("--precision", "Type of the weights in compute", ("bf16", Precision.Bf16), ("fp32", Precision.Fp32), ("fp16", Precision.Fp16));
@@ -46,7 +52,8 @@ internal static class TrainStartCommand
 
     /// <summary>What a finished run says.</summary>
     public static string Describe(TrainingJob job) =>
-        $"{job.Result.Checkpoint}: {job.Result.Steps} steps, {Text.Count(job.Result.TokensSeen)} tokens, loss {Text.Loss(job.Result.FirstLoss)} -> {Text.Loss(job.Result.LastLoss)}";
+        $"{job.Result.Checkpoint}: {job.Result.Steps} steps, {Text.Count(job.Result.TokensSeen)} tokens, loss {Text.Loss(job.Result.FirstLoss)} -> {Text.Loss(job.Result.LastLoss)}"
+        + (job.Result.BestCheckpoint.Length > 0 ? $"; best on held-out data: {job.Result.BestCheckpoint}, loss {Text.Loss(job.Result.BestLoss)}" : "");
 
     private static Command Own() => new Command("start", """
         Start a training run and watch it. How it is spread over ranks is a preset and options; --dry-run shows the plan.
@@ -57,7 +64,7 @@ internal static class TrainStartCommand
         """)
     {
         Name, Model, Config, Checkpoint, Dataset, Tokenizer, Steps, Epochs, GlobalBatch, MicroBatch, Ranks, Threads, LearningRate, Schedule, Warmup, WarmupRatio, DecayRatio, WeightDecay,
-        Neftune, Frozen, EmbeddingsOnly, PrecisionOption, Recompute, HeadChunk, CheckpointEvery, Seed, DryRun, JobStart.Detach,
+        Neftune, Frozen, EmbeddingsOnly, PrecisionOption, Optimizer, Recompute, RecomputeModeOption, RecomputeBlocks, OffloadActivations, HeadChunk, CheckpointEvery, HeldOut, EvaluateEvery, Seed, DryRun, JobStart.Detach,
     }.Does(RunAsync);
 
     private static async Task<int> RunAsync(CliContext context, ParseResult parse)
@@ -91,8 +98,9 @@ internal static class TrainStartCommand
             ThreadsPerRank = parse.GetValue(Threads),
             Precision = parse.GetValue(PrecisionOption),
             Recompute = parse.GetValue(Recompute),
+            Activations = new ActivationSpec { Recompute = parse.GetValue(RecomputeModeOption), RecomputeBlocks = parse.GetValue(RecomputeBlocks), Offload = parse.GetValue(OffloadActivations) },
             HeadChunkTokens = parse.GetValue(HeadChunk),
-            Optimizer = new OptimizerSpec { LearningRate = parse.GetValue(LearningRate) },
+            Optimizer = new OptimizerSpec { LearningRate = parse.GetValue(LearningRate), Kind = parse.GetValue(Optimizer) },
             Schedule = new ScheduleSpec { Kind = parse.GetValue(Schedule), WarmupSteps = parse.GetValue(Warmup), WarmupRatio = parse.GetValue(WarmupRatio), DecayRatio = parse.GetValue(DecayRatio) },
             NeftuneAlpha = parse.GetValue(Neftune),
             Frozen = { parse.GetValue(Frozen) ?? [] },
@@ -101,10 +109,15 @@ internal static class TrainStartCommand
             CheckpointIntervalSteps = parse.GetValue(CheckpointEvery),
             Parallelism = ParallelismOptions.Read(parse),
         };
+        if (parse.GetValue(HeldOut) is { Length: > 0 } heldOut)
+            spec.HeldOut = new HeldOutSpec { Datasets = { heldOut.Select(HeldOutDatasetOf) }, IntervalSteps = parse.GetValue(EvaluateEvery) };
         if (parse.GetValue(WeightDecay) is { } decay)
             spec.Optimizer.WeightDecay = decay;
         return spec;
     }
+
+    private static HeldOutDataset HeldOutDatasetOf(string text) =>
+        text.Split('=', 2) is [var label, var dataset] ? new HeldOutDataset { Label = label, Dataset = dataset } : new HeldOutDataset { Dataset = text };
 
     private static async Task SetStartAsync(TrainingSpec spec, InputUploader inputs, ParseResult parse)
     {

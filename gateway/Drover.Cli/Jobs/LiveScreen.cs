@@ -36,11 +36,14 @@ internal sealed class LiveScreen(CliContext context) : IJobScreen
                 bar.IsIndeterminate = what.Progress.Total <= 0;
                 bar.MaxValue = Math.Max(1, what.Progress.Total);
                 bar.Value = what.Progress.Done;
-                bar.Description = Describe(name, _notes.GetValueOrDefault(name) ?? what.Progress.Stage);
+                bar.Description = Describe(name, _notes.GetValueOrDefault(name) ?? Text.Progress(what.Progress));
                 break;
             case JobEvent.EventOneofCase.StepMetrics:
                 _notes[name] = $"loss {Text.Loss(what.StepMetrics.Loss)}  {Text.Count(what.StepMetrics.TokensPerSecond)} tokens/s";
                 Bar(screen, name).Description = Describe(name, _notes[name]);
+                break;
+            case JobEvent.EventOneofCase.Evaluation:
+                context.Terminal.MarkupLineInterpolated($"[dim]{name}:[/] {PlainScreen.Line(what.Evaluation)}");
                 break;
             case JobEvent.EventOneofCase.Log:
                 context.Terminal.MarkupLineInterpolated($"[dim]{name}:[/] {what.Log.Message}");

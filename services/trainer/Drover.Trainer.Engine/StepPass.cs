@@ -19,8 +19,14 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
     private BlockState? _reducing;
     private long _keptPerToken;
 
+    /// <summary>What is told of each span; null for nobody.</summary>
+    public StepTrace? Trace { get; set; }
+
     /// <summary>Sum of the losses of the labelled tokens that this rank's head saw in the step, nats.</summary>
     public double LossSum { get; private set; }
+
+    /// <summary>The same by micro-batch, where the head is on this rank.</summary>
+    public Dictionary<int, double> Losses { get; } = [];
 
     public double ForwardSeconds { get; private set; }
 
@@ -33,6 +39,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
     public void Run(IReadOnlyList<MicroBatch> microBatches, double scale, long step)
     {
         (LossSum, ForwardSeconds, BackwardSeconds) = (0, 0, 0);
+        Losses.Clear();
         Array.Fill(_backwardsLeft, microBatches.Count);
         foreach (PipelineAction action in PipelineSchedule.Of(spec.Parallel, grid.Pipeline.Rank, microBatches.Count))
         {
@@ -66,7 +73,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         LlamaPart part = parts[action.Part];
         PartRun run = passage.Runs[action.Part];
         Tensor x = part.Span.HasEmbedding
-            ? Using(part.EmbeddingBlock, () => part.Embed(passage.Batch)).DetachFromDisposeScope()
+            ? Using(part.EmbeddingBlock, "embedding", () => part.Embed(passage.Batch)).DetachFromDisposeScope()
             : _links.ReceiveForward(passage.ResidualShape, part.Type, action.MicroBatch, action.Part);
         if (part.Span.HasEmbedding)
             _noise.AddTo(x, passage.MicroBatch, passage.FirstToken, step);
@@ -74,10 +81,11 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         {
             if (i + 1 < part.Layers.Count)
                 states[part.Layers[i + 1].Weights].Prefetch();
-            run.Inputs.Add(x);
-            (x, LayerKept? kept) = RunLayer(part.Layers[i], x, passage.Context, keep: !spec.Recompute);
+            Tensor input = x;
+            (x, LayerKept? kept) = RunLayer(part.Layers[i], input, passage.Context, spec.Activations.KeptBy(part.Span.FirstLayer + i));
+            run.Inputs.Add(new KeptInput(input, spec.Activations.Offload, ledger));
             run.Kept.Add(kept);
-            CountActivations(run.Inputs[^1], kept, 1);
+            CountKept(kept?.Bytes ?? 0);
         }
 
         if (part.Span.HasHead)
@@ -92,7 +100,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         PartRun run = passage.Runs[action.Part];
         bool isLast = --_backwardsLeft[action.Part] == 0;
         Tensor gradient = part.Span.HasHead
-            ? HeadBackward(part, run, passage, scale, isLast)
+            ? HeadBackward(part, run, passage, action.MicroBatch, scale, isLast)
             : _links.ReceiveBackward(passage.ResidualShape, part.Type, action.MicroBatch, action.Part);
         for (int i = part.Layers.Count - 1; i >= 0; i--)
         {
@@ -119,8 +127,9 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         _passages.Remove(action.MicroBatch);
     }
 
-    private Tensor HeadBackward(LlamaPart part, PartRun run, Passage passage, double scale, bool isLast)
+    private Tensor HeadBackward(LlamaPart part, PartRun run, Passage passage, int microBatch, double scale, bool isLast)
     {
+        using var span = new OpenSpan(Trace, "backward", "head and loss");
         BlockState head = states[part.HeadBlock], matrix = states[part.HeadMatrixBlock!];
         BlockState[] used = ReferenceEquals(head, matrix) ? [head] : [head, matrix];
         foreach (BlockState state in used)
@@ -133,6 +142,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         run.Output!.Dispose();
         run.Output = null;
         LossSum += loss;
+        Losses[microBatch] = loss;
         foreach (BlockState state in used)
         {
             state.Release();
@@ -147,31 +157,32 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
     private Tensor LayerBackward(LlamaPart part, int index, PartRun run, Tensor gradient, BatchContext context, bool isLast)
     {
         DecoderLayer layer = part.Layers[index];
+        using var span = new OpenSpan(Trace, "backward", layer.Name);
         BlockState state = states[layer.Weights];
         if (index > 0)
             states[part.Layers[index - 1].Weights].Prefetch();
         state.Acquire();
-        Tensor input = run.Inputs[index];
+        Tensor input = run.Inputs[index].Fetch();
         LayerKept? kept = run.Kept[index];
-        if (kept is null)
+        if (kept is not { IsWhole: true })
         {
-            (Tensor again, kept) = RunForward(layer, input, context, keep: true);
-            again.Dispose();
-            CountActivations(null, kept, 1);
+            using var recompute = new OpenSpan(Trace, "recompute", layer.Name);
+            kept = RunAgain(layer, input, kept, context);
         }
 
         state.BeginBackward();
-        Tensor given = layer.Backward(gradient, input, kept!, context, state.Gradient).DetachFromDisposeScope();
+        Tensor given = layer.Backward(gradient, input, kept, context, state.Gradient).DetachFromDisposeScope();
         state.Release();
-        CountActivations(input, kept, -1);
-        kept!.Dispose();
-        input.Dispose();
+        CountKept(-kept.Bytes);
+        kept.Dispose();
+        run.Inputs[index].Dispose();
         End(state, isLast);
         return given;
     }
 
     private void EmbeddingBackward(LlamaPart part, Passage passage, Tensor gradient, bool isLast)
     {
+        using var span = new OpenSpan(Trace, "backward", "embedding");
         BlockState state = states[part.EmbeddingBlock];
         if (!IsTiedHere(part, state))
             state.BeginBackward();
@@ -191,8 +202,9 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         _reducing = state;
     }
 
-    private (Tensor Output, LayerKept? Kept) RunLayer(DecoderLayer layer, Tensor x, BatchContext context, bool keep)
+    private (Tensor Output, LayerKept? Kept) RunLayer(DecoderLayer layer, Tensor x, BatchContext context, LayerParts keep)
     {
+        using var span = new OpenSpan(Trace, "forward", layer.Name);
         BlockState state = states[layer.Weights];
         state.Acquire();
         (Tensor output, LayerKept? kept) = RunForward(layer, x, context, keep);
@@ -201,16 +213,35 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
     }
 
     // What it will keep is told before, by what layers kept so far.
-    private (Tensor Output, LayerKept? Kept) RunForward(DecoderLayer layer, Tensor x, BatchContext context, bool keep)
+    private (Tensor Output, LayerKept? Kept) RunForward(DecoderLayer layer, Tensor x, BatchContext context, LayerParts keep)
     {
-        ledger.Expect((x.numel() * x.element_size()) + (keep ? _keptPerToken * x.shape[0] : 0));
+        ledger.Expect((x.numel() * x.element_size()) + (keep == LayerParts.None ? 0 : _keptPerToken * x.shape[0]));
         (Tensor output, LayerKept? kept) = layer.Forward(x, context, keep);
         _keptPerToken = Math.Max(_keptPerToken, ((kept?.Bytes ?? 0) + x.shape[0] - 1) / x.shape[0]);
         return (output, kept);
     }
 
-    private Tensor Using(BlockWeights block, Func<Tensor> work)
+    // All of a layer, or the half that was not kept.
+    private LayerKept RunAgain(DecoderLayer layer, Tensor input, LayerKept? kept, BatchContext context)
     {
+        if (kept is null)
+        {
+            (Tensor again, kept) = RunForward(layer, input, context, LayerParts.All);
+            again.Dispose();
+            CountKept(kept!.Bytes);
+            return kept;
+        }
+
+        long before = kept.Bytes;
+        ledger.Expect(_keptPerToken * input.shape[0]);
+        layer.Complete(input, kept, context);
+        CountKept(kept.Bytes - before);
+        return kept;
+    }
+
+    private Tensor Using(BlockWeights block, string name, Func<Tensor> work)
+    {
+        using var span = new OpenSpan(Trace, "forward", name);
         BlockState state = states[block];
         state.Acquire();
         Tensor result = work();
@@ -218,6 +249,5 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         return result;
     }
 
-    private void CountActivations(Tensor? input, LayerKept? kept, int sign) =>
-        ledger.Count(MemoryClass.Activations, MemoryPlace.Device, sign * ((input is null ? 0 : input.numel() * input.element_size()) + (kept?.Bytes ?? 0)));
+    private void CountKept(long bytes) => ledger.Count(MemoryClass.Activations, MemoryPlace.Device, bytes);
 }

@@ -26,20 +26,24 @@ internal static class TrainCommand
         long steps = TotalSteps(train, rows.RowCount);
         using var engine = new TrainingEngine(EngineSpecOf(spec, train, steps), config, rank.Collectives, rows);
         if (resume is not null)
-            engine.LoadState(resume.Manifest.Step, ModelSource.FromCheckpoint(resume).Read, resume.Manifest.LossScale);
+            engine.LoadState(resume.Manifest.Step, ModelSource.FromCheckpoint(resume).Read, resume.Manifest.LossScale, resume.Manifest.Guard);
         else if (weights is not null)
             engine.LoadWeights(weights);
         else
             engine.InitializeWeights(train.ScratchSeed);
+        engine.SkipToBatch(train.FirstBatch);
+        engine.PlaceOfRow = new RowPlaces(rank.Store, spec.Dataset, rows.Manifest).Of;
 
         var blank = new CheckpointManifest
         {
             Run = train.Run,
             Step = engine.StepsDone,
-            RowsConsumed = engine.StepsDone * train.GlobalBatchRows,
+            RowsConsumed = (engine.StepsDone + engine.Guard.SkippedBatches) * train.GlobalBatchRows,
+            Guard = engine.Guard,
             TokensSeen = resume?.Manifest.TokensSeen ?? 0,
             Loss = resume?.Manifest.Loss ?? 0,
             LossScale = engine.LossScale,
+            HeldOut = resume?.Manifest.HeldOut,
             ModelConfig = config.ToJson(),
             RunSpec = train.RunSpec,
             Dataset = spec.Dataset,
@@ -48,7 +52,8 @@ internal static class TrainCommand
             Shards = [],
             Tensors = [],
         };
-        using var loop = new TrainLoop(rank, train, engine, blank, steps);
+        using HeldOutEvaluation? heldOut = await HeldOutEvaluation.OpenAsync(rank, train.HeldOut, config).ConfigureAwait(false);
+        using var loop = new TrainLoop(rank, train, engine, blank, steps, heldOut);
         await loop.RunAsync().ConfigureAwait(false);
     }
 
@@ -78,11 +83,12 @@ internal static class TrainCommand
         Precision = EvaluateCommand.PrecisionOf(spec),
         GlobalBatchRows = train.GlobalBatchRows,
         MicroBatchRows = spec.MicroBatchRows,
-        Recompute = train.Recompute,
+        Activations = train.Activations,
         HeadChunkTokens = train.HeadChunkTokens,
         Parallel = train.Parallel,
         Optimizer = new AdamWSpec
         {
+            Kind = train.Optimizer,
             LearningRate = train.LearningRate,
             Beta1 = train.Beta1,
             Beta2 = train.Beta2,
@@ -97,6 +103,14 @@ internal static class TrainCommand
             GrowthFactor = train.LossScale.GrowthFactor,
             BackoffFactor = train.LossScale.BackoffFactor,
             GrowthInterval = train.LossScale.GrowthInterval,
+        },
+        Guard = new GuardSpec
+        {
+            OnNotFinite = Enum.Parse<AnomalyAction>(train.Guard.OnNotFinite),
+            OnSpike = Enum.Parse<AnomalyAction>(train.Guard.OnSpike),
+            WindowSteps = train.Guard.WindowSteps,
+            Deviations = train.Guard.Deviations,
+            MaxSkipsInRow = train.Guard.MaxSkipsInRow,
         },
         MaxGradNorm = train.MaxGradNorm,
         NeftuneAlpha = train.NeftuneAlpha,

@@ -31,10 +31,13 @@ internal static partial class TrainingSpecs
         Require(spec.CheckpointIntervalSteps >= 0, $"checkpoint_interval_steps is {spec.CheckpointIntervalSteps}");
         Require(spec.MaxRestarts >= -1, $"max_restarts is {spec.MaxRestarts}; give a number, 0 for {DefaultRestarts}, or -1 for none");
         Require(spec.NeftuneAlpha >= 0 && double.IsFinite(spec.NeftuneAlpha), $"neftune_alpha is {spec.NeftuneAlpha}");
+        Require(spec.PeakFlopsPerSecond >= 0 && double.IsFinite(spec.PeakFlopsPerSecond), $"peak_flops_per_second is {spec.PeakFlopsPerSecond}");
         problems.AddRange(PlanProblems(spec));
         problems.AddRange(OptimizerProblems(spec.Optimizer ?? new OptimizerSpec()));
         problems.AddRange(LossScaleSpecs.Problems(spec.LossScale, spec.Precision));
         problems.AddRange(ScheduleSpecs.Problems(spec.Schedule ?? new ScheduleSpec(), spec.Steps));
+        problems.AddRange(HeldOutSpecs.Problems(spec.HeldOut));
+        problems.AddRange(GuardSpecs.Problems(spec.Guard));
         return problems;
     }
 
@@ -59,6 +62,8 @@ internal static partial class TrainingSpecs
         Require(Enum.IsDefined(spec.Precision), $"precision {(int)spec.Precision} is unknown");
         Require(spec.HeadChunkTokens >= 0, $"head_chunk_tokens is {spec.HeadChunkTokens}");
         problems.AddRange(ParallelismSpecs.Problems(spec.Parallelism));
+        problems.AddRange(ActivationSpecs.Problems(spec));
+        problems.AddRange(Layout.MomentBlocks.Problems(KindOf(spec), ParallelismSpecs.Resolve(spec.Parallelism)));
         Layout.ParallelSpec parallel = ParallelismSpecs.Resolve(spec.Parallelism);
         if (spec is { GlobalBatchRows: >= 1, MicroBatchRows: >= 0, Ranks: >= 0 } && parallel is { TensorParallel: > 0, PipelineParallel: > 0, SequenceParallel: > 0 })
         {
@@ -105,13 +110,14 @@ internal static partial class TrainingSpecs
     /// <summary>Where a run keeps what it is.</summary>
     public static string IdentityKey(TrainingSpec spec) => $"{RunKeys.Run(spec.Name)}/spec.json";
 
-    /// <summary>The part of a spec that decides its numbers, as JSON; not how it is spread over a machine, nor how often it is saved.</summary>
+    /// <summary>The part of a spec that decides its numbers, as JSON; not how it is spread over a machine, nor how often it is saved or looked at.</summary>
     public static byte[] Identity(TrainingSpec spec)
     {
         TrainingSpec identity = spec.Clone();
         (identity.Ranks, identity.ThreadsPerRank, identity.MicroBatchRows) = (0, 0, 0);
+        identity.Activations = null;
         (identity.Recompute, identity.HeadChunkTokens, identity.CheckpointIntervalSteps, identity.MaxRestarts) = (false, 0, 0, 0);
-        identity.Parallelism = null;
+        (identity.Parallelism, identity.HeldOut, identity.Guard, identity.PeakFlopsPerSecond) = (null, null, null, 0);
         return Encoding.UTF8.GetBytes(JsonFormatter.Default.Format(identity));
     }
 
@@ -120,7 +126,8 @@ internal static partial class TrainingSpecs
     /// <param name="spec">Checked.</param>
     /// <param name="resumeFrom">A checkpoint of this run, or "".</param>
     /// <param name="attempt">Letters and digits that no other attempt has.</param>
-    public static WorkerSpec ForWorkers(WorkerSpec blank, TrainingSpec spec, string resumeFrom, string attempt)
+    /// <param name="firstBatch">After a rollback: rows before this batch are left out.</param>
+    public static WorkerSpec ForWorkers(WorkerSpec blank, TrainingSpec spec, string resumeFrom, string attempt, long firstBatch = 0)
     {
         OptimizerSpec optimizer = spec.Optimizer ?? new OptimizerSpec();
         return blank with
@@ -141,9 +148,10 @@ internal static partial class TrainingSpecs
                 Steps = spec.Steps,
                 Epochs = spec.Epochs,
                 GlobalBatchRows = spec.GlobalBatchRows,
-                Recompute = spec.Recompute,
+                Activations = ActivationSpecs.Resolve(spec),
                 HeadChunkTokens = spec.HeadChunkTokens,
                 Parallel = ParallelismSpecs.Resolve(spec.Parallelism),
+                Optimizer = KindOf(spec),
                 LearningRate = Or(optimizer.LearningRate, 3e-4),
                 Beta1 = Or(optimizer.Beta1, 0.9),
                 Beta2 = Or(optimizer.Beta2, 0.95),
@@ -156,6 +164,10 @@ internal static partial class TrainingSpecs
                 NeftuneAlpha = spec.NeftuneAlpha,
                 Seed = spec.Seed,
                 CheckpointIntervalSteps = spec.CheckpointIntervalSteps,
+                PeakFlops = spec.PeakFlopsPerSecond,
+                Guard = GuardSpecs.Resolve(spec.Guard),
+                FirstBatch = firstBatch,
+                HeldOut = HeldOutSpecs.Resolve(spec.HeldOut),
                 AttemptName = attempt,
             },
         };
@@ -168,6 +180,11 @@ internal static partial class TrainingSpecs
         EmbeddingsOnly = spec.EmbeddingsOnly,
         Groups = [.. spec.LearningRateGroups.Select(g => new Layout.WeightRate(g.Pattern, g.Factor))],
     };
+
+    /// <summary>Which optimizer.</summary>
+    public static Layout.OptimizerKind KindOf(TrainingSpec spec) => spec.Optimizer is { Kind: not OptimizerKind.Unspecified } given
+        ? (Layout.OptimizerKind)(int)given.Kind // the numbers are the same
+        : Layout.OptimizerKind.AdamW;
 
     /// <summary>What a precision is called towards the ranks.</summary>
     public static string NameOf(Precision precision) => precision switch
