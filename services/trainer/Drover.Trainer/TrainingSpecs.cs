@@ -38,6 +38,7 @@ internal static partial class TrainingSpecs
         problems.AddRange(ScheduleSpecs.Problems(spec.Schedule ?? new ScheduleSpec(), spec.Steps));
         problems.AddRange(HeldOutSpecs.Problems(spec.HeldOut));
         problems.AddRange(GuardSpecs.Problems(spec.Guard));
+        problems.AddRange(ProfileSpecs.Problems(spec.Profile));
         return problems;
     }
 
@@ -117,7 +118,7 @@ internal static partial class TrainingSpecs
         (identity.Ranks, identity.ThreadsPerRank, identity.MicroBatchRows) = (0, 0, 0);
         identity.Activations = null;
         (identity.Recompute, identity.HeadChunkTokens, identity.CheckpointIntervalSteps, identity.MaxRestarts) = (false, 0, 0, 0);
-        (identity.Parallelism, identity.HeldOut, identity.Guard, identity.PeakFlopsPerSecond) = (null, null, null, 0);
+        (identity.Parallelism, identity.HeldOut, identity.Guard, identity.Profile, identity.PeakFlopsPerSecond) = (null, null, null, null, 0);
         return Encoding.UTF8.GetBytes(JsonFormatter.Default.Format(identity));
     }
 
@@ -164,6 +165,8 @@ internal static partial class TrainingSpecs
                 NeftuneAlpha = spec.NeftuneAlpha,
                 Seed = spec.Seed,
                 CheckpointIntervalSteps = spec.CheckpointIntervalSteps,
+                ProfileFirstStep = spec.Profile?.FirstStep ?? 0,
+                ProfileSteps = ProfileSpecs.StepsOf(spec.Profile),
                 PeakFlops = spec.PeakFlopsPerSecond,
                 Guard = GuardSpecs.Resolve(spec.Guard),
                 FirstBatch = firstBatch,
