@@ -31,7 +31,11 @@ internal static class TrainStartCommand
     private static readonly Option<double> Neftune = new("--neftune-alpha") { Description = "Noise on the embeddings while training (NEFTune); 0 for none" };
     private static readonly Option<string[]> Frozen = new("--freeze") { Description = "Weights that are not trained, e.g. 'model.layers.*'; may be given again", HelpName = "PATTERN" };
     private static readonly Option<bool> EmbeddingsOnly = new("--embeddings-only") { Description = "Train the input embedding and the output matrix alone" };
-    private static readonly Option<bool> Recompute = new("--recompute") { Description = "Save memory: run blocks forward again in the backward pass" };
+    private static readonly Option<OptimizerKind> Optimizer = EnumOption.Of("--optimizer", "adamw-8bit keeps the moments in a quarter of the memory", ("adamw", OptimizerKind.Adamw), ("adamw-8bit", OptimizerKind.Adamw8Bit));
+    private static readonly Option<bool> Recompute = new("--recompute") { Description = "Save memory: run layers forward again in the backward pass" };
+    private static readonly Option<RecomputeMode> RecomputeModeOption = EnumOption.Of("--recompute-mode", "What is run again", ("none", RecomputeMode.None), ("full", RecomputeMode.Full), ("blocks", RecomputeMode.Blocks), ("attention", RecomputeMode.Attention), ("feed-forward", RecomputeMode.FeedForward));
+    private static readonly Option<int> RecomputeBlocks = new("--recompute-blocks") { Description = "With --recompute-mode blocks: how many of the first layers", HelpName = "N" };
+    private static readonly Option<bool> OffloadActivations = new("--offload-activations") { Description = "Save device memory: inputs of layers wait in host memory" };
     private static readonly Option<int> HeadChunk = new("--head-chunk-tokens") { Description = "Save memory: tokens of one slice of the head; 0 takes all at once" };
     private static readonly Option<long> CheckpointEvery = new("--checkpoint-every") { Description = "Steps between checkpoints; 0: only at the end" };
     private static readonly Option<string[]> HeldOut = new("--held-out") { Description = "A dataset that is not trained on, to be evaluated; may be given again", HelpName = "[LABEL=]DATASET" };
@@ -62,7 +66,7 @@ internal static class TrainStartCommand
         """)
     {
         Name, Model, Config, Checkpoint, Dataset, Buckets, Tokenizer, Steps, Epochs, GlobalBatch, MicroBatch, Ranks, Threads, LearningRate, Schedule, Warmup, WarmupRatio, DecayRatio, WeightDecay,
-        Neftune, Frozen, EmbeddingsOnly, PrecisionOption, Recompute, HeadChunk, CheckpointEvery, HeldOut, EvaluateEvery, Seed, DryRun, JobStart.Detach,
+        Neftune, Frozen, EmbeddingsOnly, PrecisionOption, Optimizer, Recompute, RecomputeModeOption, RecomputeBlocks, OffloadActivations, HeadChunk, CheckpointEvery, HeldOut, EvaluateEvery, Seed, DryRun, JobStart.Detach,
     }.Does(RunAsync);
 
     private static async Task<int> RunAsync(CliContext context, ParseResult parse)
@@ -96,8 +100,9 @@ internal static class TrainStartCommand
             ThreadsPerRank = parse.GetValue(Threads),
             Precision = parse.GetValue(PrecisionOption),
             Recompute = parse.GetValue(Recompute),
+            Activations = new ActivationSpec { Recompute = parse.GetValue(RecomputeModeOption), RecomputeBlocks = parse.GetValue(RecomputeBlocks), Offload = parse.GetValue(OffloadActivations) },
             HeadChunkTokens = parse.GetValue(HeadChunk),
-            Optimizer = new OptimizerSpec { LearningRate = parse.GetValue(LearningRate) },
+            Optimizer = new OptimizerSpec { LearningRate = parse.GetValue(LearningRate), Kind = parse.GetValue(Optimizer) },
             Schedule = new ScheduleSpec { Kind = parse.GetValue(Schedule), WarmupSteps = parse.GetValue(Warmup), WarmupRatio = parse.GetValue(WarmupRatio), DecayRatio = parse.GetValue(DecayRatio) },
             NeftuneAlpha = parse.GetValue(Neftune),
             Frozen = { parse.GetValue(Frozen) ?? [] },

@@ -85,11 +85,12 @@ internal static class TrainCommand
         Precision = EvaluateCommand.PrecisionOf(spec),
         GlobalBatchRows = train.GlobalBatchRows,
         MicroBatchRows = spec.MicroBatchRows,
-        Recompute = train.Recompute,
+        Activations = train.Activations,
         HeadChunkTokens = train.HeadChunkTokens,
         Parallel = train.Parallel,
         Optimizer = new AdamWSpec
         {
+            Kind = train.Optimizer,
             LearningRate = train.LearningRate,
             Beta1 = train.Beta1,
             Beta2 = train.Beta2,

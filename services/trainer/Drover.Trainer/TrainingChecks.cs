@@ -49,6 +49,7 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
         {
             config = await ConfigAsync(spec, cancellation).ConfigureAwait(false);
             problems.AddRange(ParallelismSpecs.Resolve(spec.Parallelism).Problems(config, TrainingSpecs.Ranks(spec)).Select(p => $"parallelism: {p}"));
+            problems.AddRange(ActivationSpecs.Resolve(spec).Problems(config));
             problems.AddRange(TrainingSpecs.RatesOf(spec).Problems(config));
         }
         catch (DroverException) when (problems.Count > 0)

@@ -27,8 +27,8 @@ internal static partial class TrainingPlans
             spec.Precision == Precision.Fp32 ? 4 : 2,
             (long)rows * rowTokens,
             spec.GlobalBatchRows / (rows * replicas),
-            spec.Recompute,
-            spec.HeadChunkTokens);
+            ActivationSpecs.Resolve(spec),
+            spec.HeadChunkTokens) { Optimizer = TrainingSpecs.KindOf(spec) };
         return new TrainingPlan
         {
             Run = spec.Name,

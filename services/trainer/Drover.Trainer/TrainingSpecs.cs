@@ -65,6 +65,8 @@ internal static partial class TrainingSpecs
         Require(Enum.IsDefined(spec.Precision), $"precision {(int)spec.Precision} is unknown");
         Require(spec.HeadChunkTokens >= 0, $"head_chunk_tokens is {spec.HeadChunkTokens}");
         problems.AddRange(ParallelismSpecs.Problems(spec.Parallelism));
+        problems.AddRange(ActivationSpecs.Problems(spec));
+        problems.AddRange(Layout.MomentBlocks.Problems(KindOf(spec), ParallelismSpecs.Resolve(spec.Parallelism)));
         Layout.ParallelSpec parallel = ParallelismSpecs.Resolve(spec.Parallelism);
         if (spec is { GlobalBatchRows: >= 1, MicroBatchRows: >= 0, Ranks: >= 0 } && parallel is { TensorParallel: > 0, PipelineParallel: > 0, SequenceParallel: > 0 })
         {
@@ -120,6 +122,7 @@ internal static partial class TrainingSpecs
     {
         TrainingSpec identity = spec.Clone();
         (identity.Ranks, identity.ThreadsPerRank, identity.MicroBatchRows) = (0, 0, 0);
+        identity.Activations = null;
         (identity.Recompute, identity.HeadChunkTokens, identity.CheckpointIntervalSteps, identity.MaxRestarts) = (false, 0, 0, 0);
         (identity.Parallelism, identity.HeldOut, identity.Guard, identity.PeakFlopsPerSecond) = (null, null, null, 0);
         return Encoding.UTF8.GetBytes(JsonFormatter.Default.Format(identity));
@@ -152,9 +155,10 @@ internal static partial class TrainingSpecs
                 Steps = spec.Steps,
                 Epochs = spec.Epochs,
                 GlobalBatchRows = spec.GlobalBatchRows,
-                Recompute = spec.Recompute,
+                Activations = ActivationSpecs.Resolve(spec),
                 HeadChunkTokens = spec.HeadChunkTokens,
                 Parallel = ParallelismSpecs.Resolve(spec.Parallelism),
+                Optimizer = KindOf(spec),
                 LearningRate = Or(optimizer.LearningRate, 3e-4),
                 Beta1 = Or(optimizer.Beta1, 0.9),
                 Beta2 = Or(optimizer.Beta2, 0.95),
@@ -185,6 +189,11 @@ internal static partial class TrainingSpecs
         EmbeddingsOnly = spec.EmbeddingsOnly,
         Groups = [.. spec.LearningRateGroups.Select(g => new Layout.WeightRate(g.Pattern, g.Factor))],
     };
+
+    /// <summary>Which optimizer.</summary>
+    public static Layout.OptimizerKind KindOf(TrainingSpec spec) => spec.Optimizer is { Kind: not OptimizerKind.Unspecified } given
+        ? (Layout.OptimizerKind)(int)given.Kind // the numbers are the same
+        : Layout.OptimizerKind.AdamW;
 
     /// <summary>What a precision is called towards the ranks.</summary>
     public static string NameOf(Precision precision) => precision switch

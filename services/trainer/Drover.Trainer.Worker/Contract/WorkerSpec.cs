@@ -83,12 +83,15 @@ internal sealed record TrainSpec
 
     public required int GlobalBatchRows { get; init; }
 
-    public bool Recompute { get; init; }
+    /// <summary>What is kept between forward and backward, and where.</summary>
+    public ActivationSpec Activations { get; init; } = new();
 
     public int HeadChunkTokens { get; init; }
 
     /// <summary>How the run is spread over the ranks.</summary>
     public ParallelSpec Parallel { get; init; } = new();
+
+    public OptimizerKind Optimizer { get; init; } = OptimizerKind.AdamW;
 
     public required double LearningRate { get; init; }
 
