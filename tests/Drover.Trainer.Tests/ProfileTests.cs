@@ -20,7 +20,7 @@ public sealed class ProfileTests : IAsyncLifetime
     [Fact]
     public async Task A_profile_holds_the_blocks_and_border_actions_of_every_rank()
     {
-        TrainerWorld.RequireMpirun();
+        Mpirun.Require();
         TrainingSpec spec = TrainerWorld.Spec("profiled", ranks: 2);
         (spec.Recompute, spec.Parallelism, spec.Steps) = (true, new ParallelismSpec { TensorParallel = 2 }, 8);
         spec.Profile = new ProfileSpec { FirstStep = 5, Steps = 3 };
