@@ -2,6 +2,7 @@ using System.Text.Json;
 using Drover.ObjectStore;
 using Drover.Protocol.Common.V1;
 using Drover.Protocol.Trainer.V1;
+using Drover.Testing;
 using Grpc.Core;
 
 namespace Drover.Trainer.Tests;
