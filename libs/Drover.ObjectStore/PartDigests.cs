@@ -41,9 +41,7 @@ internal sealed class PartDigests
         if (_digests.Count == 0)
             return true;
         string parts = (_digests.Count / 16).ToString(CultureInfo.InvariantCulture);
-#pragma warning disable CA5351 // entity tags of S3 are MD5: against accidents, not attacks
-        Tag = $"{Convert.ToHexStringLower(MD5.HashData(_digests.ToArray()))}-{parts}";
-#pragma warning restore CA5351
+        Tag = $"{Convert.ToHexStringLower(S3Checksum.Of(_digests.ToArray()))}-{parts}";
         return stored.Tag == Tag || !stored.Tag.EndsWith("-" + parts, StringComparison.Ordinal) || stored.Tag.Length != Tag.Length;
     }
 

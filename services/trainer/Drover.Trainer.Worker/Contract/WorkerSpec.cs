@@ -48,7 +48,14 @@ internal sealed record WorkerSpec
     public CalibrateSpec? Calibrate { get; init; }
 }
 
-internal sealed record StoreSpec(string Folder, string S3Endpoint, string S3Bucket, string S3Region);
+internal sealed record StoreSpec(string Folder, string S3Endpoint, string S3Bucket, string S3Region)
+{
+    public string S3CredentialsFile { get; init; } = "";
+
+    public string S3Profile { get; init; } = "default";
+
+    public string S3CertificateFile { get; init; } = "";
+}
 
 /// <summary>A run. Every field is what the service resolved: no zero stands for a default.</summary>
 internal sealed record TrainSpec
@@ -117,6 +124,11 @@ internal sealed record TrainSpec
 
     public long Seed { get; init; }
 
+    /// <summary>Datasets read together; empty for the worker's dataset alone.</summary>
+    public IReadOnlyList<TrainMixturePart> Mixture { get; init; } = [];
+
+    public int MixtureBuckets { get; init; } = 1;
+
     public long CheckpointIntervalSteps { get; init; }
 
     /// <summary>Held-out data, or null.</summary>
@@ -158,6 +170,9 @@ internal sealed record TrainGuard(string OnNotFinite, string OnSpike, int Window
 internal sealed record TrainHeldOut(IReadOnlyList<TrainHeldOutDataset> Datasets, long IntervalSteps, bool AtStart, string BestBy, long MaxRows);
 
 internal sealed record TrainHeldOutDataset(string Label, string Dataset);
+
+/// <summary>A dataset of a mixture: see the engine's MixturePart.</summary>
+internal sealed record TrainMixturePart(string Dataset, double Weight);
 
 /// <summary>Dynamic loss scaling: see the engine's LossScaleSpec.</summary>
 internal sealed record TrainLossScale(double Initial, double GrowthFactor, double BackoffFactor, long GrowthInterval);
