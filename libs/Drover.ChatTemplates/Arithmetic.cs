@@ -43,7 +43,7 @@ internal static class Arithmetic
         _ => b >= 0 ? (object)checked((long)Math.Pow(a, b)) : Math.Pow(a, b),
     };
 
-    private static object Numbers(string symbol, double a, double b) => symbol switch
+    private static double Numbers(string symbol, double a, double b) => symbol switch
     {
         "+" => a + b,
         "-" => a - b,

@@ -173,10 +173,10 @@ internal static class Filters
         _ => fallback,
     };
 
-    private static object Round(double value, long precision, object? method)
+    private static double Round(double value, long precision, object? method)
     {
         double scale = Math.Pow(10, precision);
-        return method as string switch
+        return (method as string) switch
         {
             "ceil" => Math.Ceiling(value * scale) / scale,
             "floor" => Math.Floor(value * scale) / scale,

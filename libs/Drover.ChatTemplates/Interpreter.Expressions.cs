@@ -47,8 +47,8 @@ internal sealed partial class Interpreter
         NamespaceValue space => space.Members.TryGetValue(name, out object? member) ? member : new Undefined(name),
         LoopState loop => loop.Get(name),
         // Python's methods come before keys of the same name.
-        DictionaryValue dictionary => Methods.Of(dictionary, name) ?? (dictionary.TryGetValue(name, out object? item) ? item : new Undefined(name)),
-        _ => Methods.Of(value, name) ?? new Undefined(name),
+        DictionaryValue dictionary => (object?)Methods.Of(dictionary, name) ?? (dictionary.TryGetValue(name, out object? item) ? item : new Undefined(name)),
+        _ => (object?)Methods.Of(value, name) ?? new Undefined(name),
     };
 
     private static object? ElementOf(object? value, object? at)
@@ -58,7 +58,7 @@ internal sealed partial class Interpreter
             case Undefined undefined:
                 throw new TemplateException($"'{undefined.Name}' is not defined and has no elements");
             case DictionaryValue dictionary:
-                return at is not null && dictionary.TryGetValue(at, out object? item) ? item : at is string key ? Methods.Of(dictionary, key) ?? new Undefined(key) : new Undefined(Values.Text(at));
+                return at is not null && dictionary.TryGetValue(at, out object? item) ? item : at is string key ? (object?)Methods.Of(dictionary, key) ?? new Undefined(key) : new Undefined(Values.Text(at));
             case List<object?> list when at is long index:
                 index += index < 0 ? list.Count : 0;
                 return index >= 0 && index < list.Count ? list[(int)index] : new Undefined(Values.Text(at));
@@ -139,7 +139,7 @@ internal sealed partial class Interpreter
         return Arithmetic.Run(binary.Operator, left, right);
     }
 
-    private object? Compare(Comparison comparison, Scope scope)
+    private bool Compare(Comparison comparison, Scope scope)
     {
         object? left = Evaluate(comparison.First, scope);
         foreach ((string symbol, Expression other) in comparison.Rest)

@@ -1,10 +1,12 @@
-using System.Text;
+using System.Buffers;
 
 namespace Drover.ChatTemplates;
 
 /// <summary>Methods of Python's strings, lists and dicts that change nothing.</summary>
 internal static class Methods
 {
+    private static readonly SearchValues<char> Spaces = SearchValues.Create(" \t\n\r\f\v\u0085\u00A0\u3000");
+
     /// <summary>A method as a function, null when there is none of the name.</summary>
     public static Function? Of(object? value, string name) => value switch
     {
@@ -91,7 +93,7 @@ internal static class Methods
         string rest = text.TrimStart();
         while (rest.Length > 0)
         {
-            int end = parts.Count + 1 == count ? -1 : rest.AsSpan().IndexOfAny(" \t\n\r\f\v\u0085\u00A0\u3000");
+            int end = parts.Count + 1 == count ? -1 : rest.AsSpan().IndexOfAny(Spaces);
             parts.Add(end < 0 ? rest : rest[..end]);
             rest = end < 0 ? "" : rest[end..].TrimStart();
         }

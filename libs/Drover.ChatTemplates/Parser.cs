@@ -1,5 +1,3 @@
-using System.Globalization;
-
 namespace Drover.ChatTemplates;
 
 /// <summary>Statements of a template; expressions are the other half of this class.</summary>

@@ -32,8 +32,8 @@ internal static class Tests
             "ge" => Values.Compare(value, other) >= 0,
             "in" => Values.Contains(other, value),
             "sameas" => ReferenceEquals(value, other) || (value is bool or null && Equals(value, other)),
-            "lower" => value is string s && s == s.ToLowerInvariant() && s != s.ToUpperInvariant(),
-            "upper" => value is string s && s == s.ToUpperInvariant() && s != s.ToLowerInvariant(),
+            "lower" => value is string s && s.Any(char.IsLower) && !s.Any(char.IsUpper),
+            "upper" => value is string s && s.Any(char.IsUpper) && !s.Any(char.IsLower),
             _ => throw new TemplateException($"the test '{name}' is not known"),
         };
     }

@@ -41,6 +41,7 @@ internal static partial class TrainingSpecs
         problems.AddRange(ScheduleSpecs.Problems(spec.Schedule ?? new ScheduleSpec(), spec.Steps));
         problems.AddRange(HeldOutSpecs.Problems(spec.HeldOut));
         problems.AddRange(GuardSpecs.Problems(spec.Guard));
+        problems.AddRange(ProfileSpecs.Problems(spec.Profile));
         return problems;
     }
 
@@ -124,7 +125,7 @@ internal static partial class TrainingSpecs
         (identity.Ranks, identity.ThreadsPerRank, identity.MicroBatchRows) = (0, 0, 0);
         identity.Activations = null;
         (identity.Recompute, identity.HeadChunkTokens, identity.CheckpointIntervalSteps, identity.MaxRestarts) = (false, 0, 0, 0);
-        (identity.Parallelism, identity.HeldOut, identity.Guard, identity.PeakFlopsPerSecond) = (null, null, null, 0);
+        (identity.Parallelism, identity.HeldOut, identity.Guard, identity.Profile, identity.PeakFlopsPerSecond) = (null, null, null, null, 0);
         return Encoding.UTF8.GetBytes(JsonFormatter.Default.Format(identity));
     }
 
@@ -173,6 +174,8 @@ internal static partial class TrainingSpecs
                 Mixture = [.. spec.Mixture.Select(p => new TrainMixturePart(p.Dataset, Or(p.Weight, 1)))],
                 MixtureBuckets = Math.Max(1, spec.MixtureBuckets),
                 CheckpointIntervalSteps = spec.CheckpointIntervalSteps,
+                ProfileFirstStep = spec.Profile?.FirstStep ?? 0,
+                ProfileSteps = ProfileSpecs.StepsOf(spec.Profile),
                 PeakFlops = spec.PeakFlopsPerSecond,
                 Guard = GuardSpecs.Resolve(spec.Guard),
                 FirstBatch = firstBatch,

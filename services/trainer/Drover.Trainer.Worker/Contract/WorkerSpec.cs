@@ -132,6 +132,12 @@ internal sealed record TrainSpec
     /// <summary>Held-out data, or null.</summary>
     public TrainHeldOut? HeldOut { get; init; }
 
+    /// <summary>First of the steps that are profiled.</summary>
+    public long ProfileFirstStep { get; init; }
+
+    /// <summary>How many; 0: none.</summary>
+    public int ProfileSteps { get; init; }
+
     /// <summary>FLOP/s of all ranks at most; 0: measured.</summary>
     public double PeakFlops { get; init; }
 
