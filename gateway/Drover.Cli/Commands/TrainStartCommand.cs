@@ -55,7 +55,8 @@ internal static class TrainStartCommand
     /// <summary>What a finished run says.</summary>
     public static string Describe(TrainingJob job) =>
         $"{job.Result.Checkpoint}: {job.Result.Steps} steps, {Text.Count(job.Result.TokensSeen)} tokens, loss {Text.Loss(job.Result.FirstLoss)} -> {Text.Loss(job.Result.LastLoss)}"
-        + (job.Result.BestCheckpoint.Length > 0 ? $"; best on held-out data: {job.Result.BestCheckpoint}, loss {Text.Loss(job.Result.BestLoss)}" : "");
+        + (job.Result.BestCheckpoint.Length > 0 ? $"; best on held-out data: {job.Result.BestCheckpoint}, loss {Text.Loss(job.Result.BestLoss)}" : "")
+        + (job.Result.Plan is { MeasuredTokensPerSecond: > 0 } plan ? $"; {(plan.PlannedTokensPerSecond > 0 ? $"planned {Text.Count(plan.PlannedTokensPerSecond)} tokens/s, measured " : "")}{Text.Count(plan.MeasuredTokensPerSecond)} tokens/s; planned {Text.Bytes(plan.PlannedBytes)}, measured {Text.Bytes(plan.MeasuredBytes)} in the largest rank" : "");
 
     private static Command Own() => new Command("start", """
         Start a training run and watch it. How it is spread over ranks is a preset and options; --dry-run shows the plan.

@@ -8,7 +8,7 @@ using Drover.Trainer.Model;
 namespace Drover.Trainer.Worker;
 
 /// <summary>
-/// One rank: reads its spec, joins the others, does one of train, evaluate, generate. A failure becomes a file that the service shows
+/// One rank: reads its spec, joins the others, does one of train, evaluate, generate, calibrate. A failure becomes a file that the service shows
 /// to the user, and ends every rank.
 /// </summary>
 internal static class WorkerProcess
@@ -19,9 +19,9 @@ internal static class WorkerProcess
 
     public static async Task<int> RunAsync(string[] args)
     {
-        if (args is not [("train" or "evaluate" or "generate") and var verb, "--spec", var file])
+        if (args is not [("train" or "evaluate" or "generate" or "calibrate") and var verb, "--spec", var file])
         {
-            await Console.Error.WriteLineAsync("usage: Drover.Trainer.Worker train|evaluate|generate --spec FILE (started by the trainer service)").ConfigureAwait(false);
+            await Console.Error.WriteLineAsync("usage: Drover.Trainer.Worker train|evaluate|generate|calibrate --spec FILE (started by the trainer service)").ConfigureAwait(false);
             return BadUsage;
         }
 
@@ -56,6 +56,7 @@ internal static class WorkerProcess
             {
                 "train" => TrainCommand.RunAsync(context),
                 "evaluate" => EvaluateCommand.RunAsync(context),
+                "calibrate" => CalibrateCommand.RunAsync(context),
                 _ => GenerateCommand.RunAsync(context),
             }).ConfigureAwait(false);
             collectives.Dispose();

@@ -9,11 +9,11 @@ using Drover.Tokenization;
 namespace Drover.Trainer;
 
 /// <summary>Whether a spec can run: its fields, all wrong ones at once, and then whether the things it names are there and fit together.</summary>
-internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher)
+internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher, TrainerOptions options)
 {
     /// <summary>Checks a training spec and tells what would lie where.</summary>
     /// <exception cref="DroverException">InvalidArgument (fields), NotFound, FailedPrecondition, AlreadyExists (the run's name).</exception>
-    public async Task<TrainingPlan> CheckAsync(TrainingSpec spec, CancellationToken cancellation)
+    public async Task<PlannedRun> CheckAsync(TrainingSpec spec, CancellationToken cancellation)
     {
         LlamaConfig config = await RequireAsync(TrainingSpecs.Problems(spec), spec, cancellation).ConfigureAwait(false);
         if (spec.Ranks > 1 && launcher.FindMpirun() is null)
@@ -22,7 +22,9 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
         foreach (HeldOutDataset heldOut in spec.HeldOut?.Datasets ?? [])
             await CheckHeldOutAsync(spec, heldOut.Dataset, manifest, config, cancellation).ConfigureAwait(false);
         await CheckRunNameAsync(spec, cancellation).ConfigureAwait(false);
-        return TrainingPlans.Of(spec, config, manifest.MaxLength);
+        PlannedRun run = Plan(spec, config, RowFacts.Of(manifest));
+        MemoryNeeds.Require(run.Plan);
+        return run;
     }
 
     /// <summary>What would lie where; checks no more than that needs.</summary>
@@ -30,16 +32,29 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
     /// <param name="rowTokens">Tokens of a row; 0 for what the dataset says.</param>
     /// <param name="cancellation">Ends the call.</param>
     /// <exception cref="DroverException">InvalidArgument (fields), NotFound.</exception>
-    public async Task<TrainingPlan> PlanAsync(TrainingSpec spec, int rowTokens, CancellationToken cancellation)
+    public async Task<PlannedRun> PlanAsync(TrainingSpec spec, int rowTokens, CancellationToken cancellation)
     {
         List<string> problems = TrainingSpecs.PlanProblems(spec);
         if (rowTokens < 0 || (rowTokens == 0 && TrainingSpecs.Datasets(spec).Count == 0))
             problems.Add($"row_tokens is {rowTokens} and dataset is '{spec.Dataset}': give the tokens of a row, or a dataset that says so");
         LlamaConfig config = await RequireAsync(problems, spec, cancellation).ConfigureAwait(false);
+        RowFacts rows = RowFacts.Of(rowTokens);
         foreach (string dataset in rowTokens == 0 ? TrainingSpecs.Datasets(spec) : [])
-            rowTokens = Math.Max(rowTokens, (await PackedDataset.ReadManifestAsync(store, dataset, cancellation).ConfigureAwait(false)).Manifest.MaxLength);
-        return TrainingPlans.Of(spec, config, rowTokens);
+        {
+            RowFacts its = RowFacts.Of((await PackedDataset.ReadManifestAsync(store, dataset, cancellation).ConfigureAwait(false)).Manifest);
+            rows = its.Tokens > rows.Tokens ? its : rows;
+        }
+
+        return Plan(spec, config, rows);
     }
+
+    /// <summary>Other ways to spread a run, and itself, as far as they fit.</summary>
+    public IReadOnlyList<PlannedRun> Proposals(PlannedRun run) => LayoutProposals.Of(run, IsElsewhere);
+
+    // Ranks run on the machines of the host file.
+    private bool IsElsewhere => options.HostFile.Length > 0;
+
+    private PlannedRun Plan(TrainingSpec spec, LlamaConfig config, RowFacts rows) => new(spec, config, rows, TrainingPlans.Of(spec, config, rows.Tokens, IsElsewhere));
 
     /// <summary>Refuses wrong fields, and with them, where the model can be read, a layout that it cannot have: all at once.</summary>
     private async Task<LlamaConfig> RequireAsync(List<string> problems, TrainingSpec spec, CancellationToken cancellation)

@@ -63,6 +63,7 @@ internal static partial class TrainingSpecs
         Require(spec.ThreadsPerRank >= 0, $"threads_per_rank is {spec.ThreadsPerRank}");
         Require(spec.GlobalBatchRows >= 1, $"global_batch_rows is {spec.GlobalBatchRows}; give 1 or more");
         Require(spec.MicroBatchRows >= 0, $"micro_batch_rows is {spec.MicroBatchRows}");
+        Require(spec.MemoryLimitBytes >= 0, $"memory_limit_bytes is {spec.MemoryLimitBytes}");
         Require(Enum.IsDefined(spec.Precision), $"precision {(int)spec.Precision} is unknown");
         Require(spec.HeadChunkTokens >= 0, $"head_chunk_tokens is {spec.HeadChunkTokens}");
         problems.AddRange(ParallelismSpecs.Problems(spec.Parallelism));
@@ -126,6 +127,7 @@ internal static partial class TrainingSpecs
         identity.Activations = null;
         (identity.Recompute, identity.HeadChunkTokens, identity.CheckpointIntervalSteps, identity.MaxRestarts) = (false, 0, 0, 0);
         (identity.Parallelism, identity.HeldOut, identity.Guard, identity.Profile, identity.PeakFlopsPerSecond) = (null, null, null, null, 0);
+        (identity.PredictSpeed, identity.MemoryLimitBytes) = (false, 0);
         return Encoding.UTF8.GetBytes(JsonFormatter.Default.Format(identity));
     }
 

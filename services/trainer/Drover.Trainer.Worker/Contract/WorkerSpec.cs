@@ -44,6 +44,8 @@ internal sealed record WorkerSpec
     public EvaluateSpec? Evaluate { get; init; }
 
     public GenerateSpec? Generate { get; init; }
+
+    public CalibrateSpec? Calibrate { get; init; }
 }
 
 internal sealed record StoreSpec(string Folder, string S3Endpoint, string S3Bucket, string S3Region)
@@ -174,6 +176,17 @@ internal sealed record TrainMixturePart(string Dataset, double Weight);
 
 /// <summary>Dynamic loss scaling: see the engine's LossScaleSpec.</summary>
 internal sealed record TrainLossScale(double Initial, double GrowthFactor, double BackoffFactor, long GrowthInterval);
+
+/// <summary>What speeds are to be predicted of.</summary>
+/// <param name="ModelConfig">config.json of the model.</param>
+/// <param name="RowTokens">Of a row.</param>
+/// <param name="RowDocuments">Documents of a row.</param>
+/// <param name="LabelledPart">Of its tokens.</param>
+/// <param name="Rates">Which weights are trained.</param>
+/// <param name="Cases">The layouts.</param>
+internal sealed record CalibrateSpec(string ModelConfig, int RowTokens, int RowDocuments, double LabelledPart, WeightRates Rates, IReadOnlyList<CalibrateCase> Cases);
+
+internal sealed record CalibrateCase(ParallelSpec Parallel, int GlobalBatchRows, int MicroBatchRows, bool Recompute, int HeadChunkTokens);
 
 internal sealed record EvaluateSpec(string Model);
 
