@@ -69,12 +69,15 @@ public sealed class TrainingEngine : IDisposable
     public IReadOnlyList<StateSlice> SavedState => _model.SavedState;
 
     /// <summary>Starts from weights with fresh moments, at step 0. Every rank calls it.</summary>
-    public void LoadWeights(StateReader read)
+    /// <param name="read">Of the model.</param>
+    /// <param name="adapter">Of an adapter to go on from: everything that LoRA trains; null for fresh ones.</param>
+    public void LoadWeights(StateReader read, StateReader? adapter = null)
     {
+        StateReader start = _spec.Lora is { } lora ? AdapterStart.Beside(read, adapter, lora, Config, _spec.Seed) : read;
         LoadState(0, (slice, values) =>
         {
             if (slice.Kind == LogicalTensor.Weight)
-                read(slice, values);
+                start(slice, values);
             else
                 values.Clear();
         });
@@ -84,14 +87,21 @@ public sealed class TrainingEngine : IDisposable
     public void InitializeWeights(long seed) =>
         LoadWeights((slice, values) => LanguageModel.FillRandom(Config, slice, values, seed));
 
-    /// <summary>Goes on from a saved state: every slice of <see cref="State"/> is asked for. Every rank calls it.</summary>
+    /// <summary>Goes on from a saved state: every slice of <see cref="State"/> is asked for, and the weights that are held for compute alone. Every rank calls it.</summary>
     /// <param name="stepsDone">Steps that the state has behind it.</param>
     /// <param name="read">Fills them.</param>
     /// <param name="lossScale">Where the loss scale stood; null, or a precision without one, for the start.</param>
     public void LoadState(long stepsDone, StateReader read, LossScaleState? lossScale = null)
     {
         // One buffer for all: of a large model, one for each would be as much memory again.
-        float[] buffer = new float[State.Max(s => s.Count)];
+        float[] buffer = new float[State.Concat(_model.Base).Max(s => s.Count)];
+        foreach (StateSlice slice in _model.Base)
+        {
+            Span<float> values = buffer.AsSpan(0, (int)slice.Count);
+            read(slice, values);
+            _model.SetBase(slice, values);
+        }
+
         foreach (StateSlice slice in State)
         {
             Span<float> values = buffer.AsSpan(0, (int)slice.Count);

@@ -1,3 +1,4 @@
+using Drover.Formats.Adapters;
 using Drover.Formats.HuggingFace;
 
 namespace Drover.Trainer.Layout;
@@ -17,6 +18,8 @@ namespace Drover.Trainer.Layout;
 /// </code>
 /// <para>
 /// (Rajbhandari et al., 2020, with gradients in fp32; S D is W, padded to divide.) Offloaded shards are the same bytes in host memory.
+/// Of weights that are held for compute alone (frozen, where a checkpoint can refer to them) there are compute values and nothing else:
+/// all W on each rank, or, with zero3 and Gemini, S of them. What LoRA adds is state like any other.
 /// Gemini is zero3 in chunks; its fractions, or what the budget leaves (an estimate: what moves follows what was measured), say how
 /// much of it is in host memory.
 /// </para>
@@ -43,9 +46,9 @@ internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IRe
     public IReadOnlyList<MemoryBytes> All()
     {
         bool replicated = Parallel.Placement == StatePlacement.Replicated;
-        long weights = Blocks.Sum(b => spec.ValueBytes * (replicated ? b.Count : ShardsWeights ? Shard(b) : Padded(b)));
-        long gradients = Blocks.Sum(b => Fp32 * (replicated ? b.Count : ShardsGradients ? Shard(b) : Padded(b)));
-        long optimizer = Blocks.Sum(b => replicated ? b.Count * (spec.ValueBytes == Fp32 ? 2 : 3) * Fp32 : 3 * Fp32 * Shard(b));
+        long weights = Blocks.Sum(b => spec.ValueBytes * (replicated ? b.Count : ShardsWeights ? Shard(b) + BaseShard(b) : Padded(b) + b.BaseCount));
+        long gradients = Blocks.Sum(b => Fp32 * (replicated ? b.StateCount : ShardsGradients ? Shard(b) : Padded(b)));
+        long optimizer = Blocks.Sum(b => replicated ? b.StateCount * (spec.ValueBytes == Fp32 ? 2 : 3) * Fp32 : 3 * Fp32 * Shard(b));
         long activations = Activations(), buffers = GatheredAndUnreduced();
         (long hostWeights, long hostGradients, long hostOptimizer) = InHost(weights, gradients, optimizer, activations + buffers);
         // The update of an offloaded block has its gradient beside it.
@@ -72,7 +75,9 @@ internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IRe
         return tokens * rows * (spec.ValueBytes == Fp32 ? 2 * Fp32 : (2 * Fp32) + spec.ValueBytes);
     }
 
-    private long Shard(Block block) => (block.Count + spec.DataRanks - 1) / spec.DataRanks;
+    private long Shard(Block block) => (block.StateCount + spec.DataRanks - 1) / spec.DataRanks;
+
+    private long BaseShard(Block block) => (block.BaseCount + spec.DataRanks - 1) / spec.DataRanks;
 
     private long Padded(Block block) => Shard(block) * spec.DataRanks;
 
@@ -83,8 +88,9 @@ internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IRe
         GeminiSpec gemini = Parallel.Gemini;
         if (gemini.Policy == GeminiPolicy.Static)
         {
-            long updated = ValuesInHost(gemini.OffloadOptimizerFraction);
-            return (spec.ValueBytes * ValuesInHost(gemini.OffloadWeightsFraction), Fp32 * updated, 3 * Fp32 * updated);
+            long updated = ValuesInHost(gemini.OffloadOptimizerFraction, Blocks.Select(Shard));
+            long weighed = ValuesInHost(gemini.OffloadWeightsFraction, Blocks.SelectMany(b => new[] { BaseShard(b), Shard(b) }));
+            return (spec.ValueBytes * weighed, Fp32 * updated, 3 * Fp32 * updated);
         }
 
         // Auto: what does not fit goes, the optimizer's first, since it is used once a step.
@@ -94,10 +100,10 @@ internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IRe
 
     // Chunks go to host memory one by one, as long as no more than the fraction of the values so far is there. A chunk's gradient is where
     // its optimizer state is: the update runs there.
-    private long ValuesInHost(double fraction)
+    private long ValuesInHost(double fraction, IEnumerable<long> shards)
     {
         long each = Math.Max(1, ((Parallel.Gemini.ChunkValues / spec.DataRanks) + ChunkWidth - 1) / ChunkWidth) * ChunkWidth, placed = 0, hosted = 0;
-        foreach (long shard in Blocks.Select(Shard))
+        foreach (long shard in shards)
         {
             for (long first = 0; first < shard; first += each)
             {
@@ -133,6 +139,7 @@ internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IRe
     ///  feed-forward  1 / rms                               4 t
     ///                input of gate and up                  c n h
     ///                gate and up                           2 c n (inner / T)
+    ///  with DoRA     result of each product with adapters  c n (its width / T)
     /// </code>
     /// </summary>
     private long KeptOfLayer()
@@ -141,8 +148,14 @@ internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IRe
         long t = ResidualTokens(), n = EnteredTokens(), c = spec.ValueBytes, cut = Parallel.TensorParallel;
         long heads = ((3L * config.NumAttentionHeads) + (2L * config.KeyValueHeads)) / cut * config.HeadSize;
         long normed = config.Family.HasHeadNorms ? n * ((c * config.HeadSize) + Fp32) * (config.NumAttentionHeads + config.KeyValueHeads) / cut : 0;
+        normed += n * c * DoraWidth();
         return normed + (2 * Fp32 * t) + (c * t * config.HiddenSize) + (c * n * ((2L * config.HiddenSize) + heads + (2L * config.IntermediateSize / cut)));
     }
+
+    // Columns of the products of a layer whose results DoRA keeps: those that a rank has.
+    private long DoraWidth() => spec.Lora is { Dora: true }
+        ? parts.SelectMany(p => p).FirstOrDefault(b => b.Kind == BlockKind.Layer)?.Weights.Where(w => AdapterTensors.IsMagnitude(w.Name)).Sum(w => w.Count) ?? 0
+        : 0;
 
     /// <summary>
     /// Each layer keeps its input, c t h, and what <see cref="KeptOfLayer"/> says, for every micro-batch that went through it forward and
@@ -173,7 +186,7 @@ internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IRe
         if (!ShardsGradients)
             return 0;
         long Unreduced(Block? b) => b is null ? 0 : Fp32 * Padded(b);
-        long Gathered(Block? b) => b is not null && ShardsWeights ? spec.ValueBytes * Padded(b) : 0;
+        long Gathered(Block? b) => b is not null && ShardsWeights ? spec.ValueBytes * (Padded(b) + (BaseShard(b) * spec.DataRanks)) : 0;
         long most = 0;
         foreach (IReadOnlyList<Block> part in parts)
         {
@@ -181,12 +194,12 @@ internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IRe
             Block? embedding = part[0].Kind == BlockKind.Embedding ? part[0] : null;
             Block[] head = [.. part.Where(b => b.Kind is BlockKind.Head or BlockKind.TiedHead)], layers = [.. part.Where(b => b.Kind == BlockKind.Layer).Reverse()];
             // Whose reduction goes on when this part's backward begins: the last block of the micro-batch before.
-            Block? before = spec.MicroBatches * parts.Count > 1 ? parts.Select(p => p[0]).MaxBy(b => b.Count) : null;
+            Block? before = spec.MicroBatches * parts.Count > 1 ? parts.Select(p => p[0]).MaxBy(b => b.StateCount) : null;
             long held = tiedHere ? Unreduced(embedding) : 0;
             if (head.Length > 0)
             {
                 most = Math.Max(most, head.Sum(b => Unreduced(b) + Gathered(b)) + (tiedHere ? held + Gathered(embedding) : Unreduced(before)));
-                before = head[^1].Count > head[0].Count ? head[^1] : head[0];
+                before = head[^1].StateCount > head[0].StateCount ? head[^1] : head[0];
             }
 
             for (int i = 0; i < layers.Length; i++)
