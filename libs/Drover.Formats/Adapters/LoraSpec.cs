@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using System.Text.RegularExpressions;
 using Drover.Formats.HuggingFace;
 
@@ -38,6 +39,7 @@ public sealed record LoraSpec
     public long TokenRowsFrom { get; init; }
 
     /// <summary>What B A is multiplied by.</summary>
+    [JsonIgnore]
     public double Scale => Alpha / (RankStabilized ? Math.Sqrt(Rank) : Rank);
 
     /// <summary>Whether a weight of a model has an adapter.</summary>

@@ -2,7 +2,6 @@ using Drover.Errors;
 using Drover.Formats.Checkpoints;
 using Drover.Formats.Datasets;
 using Drover.Formats.HuggingFace;
-using Drover.ObjectStore;
 using Drover.Trainer.Contract;
 using Drover.Trainer.Engine;
 using Drover.Trainer.Parallelism;
@@ -17,20 +16,15 @@ internal static class TrainCommand
         WorkerSpec spec = rank.Spec;
         TrainSpec train = spec.Train!;
         using PackedDataset rows = await PackedDataset.OpenAsync(rank.Store, spec.Dataset, spec.CacheFolder, CancellationToken.None).ConfigureAwait(false);
-        CheckpointReader? resume = train.ResumeFrom.Length == 0 ? null : await CheckpointReader.OpenAsync(rank.Store, train.ResumeFrom, CancellationToken.None).ConfigureAwait(false);
-        (LlamaConfig config, StateReader? weights) = await OpenModelAsync(rank.Store, train, resume).ConfigureAwait(false);
+        RunStart start = await RunStart.OpenAsync(rank, train).ConfigureAwait(false);
+        (LlamaConfig config, CheckpointReader? resume) = (start.Config, start.Resume);
         CheckVocabulary(rows.Manifest, config, spec.Dataset);
         if (resume is not null && resume.Manifest.DatasetHash != rows.ManifestHash)
             throw new DroverException(FailureCode.FailedPrecondition, "DATASET_CHANGED", $"The dataset '{spec.Dataset}' is not the one that '{train.ResumeFrom}' was trained on. Start a run of another name.");
 
         long steps = TotalSteps(train, rows.RowCount);
-        using var engine = new TrainingEngine(EngineSpecOf(spec, train, steps), config, rank.Collectives, rows);
-        if (resume is not null)
-            engine.LoadState(resume.Manifest.Step, ModelSource.FromCheckpoint(resume).Read, resume.Manifest.LossScale);
-        else if (weights is not null)
-            engine.LoadWeights(weights);
-        else
-            engine.InitializeWeights(train.ScratchSeed);
+        using var engine = new TrainingEngine(EngineSpecOf(spec, train, steps) with { Lora = start.Lora, HasBase = train.HasBase }, config, rank.Collectives, rows);
+        start.Load(engine);
 
         var blank = new CheckpointManifest
         {
@@ -40,6 +34,8 @@ internal static class TrainCommand
             TokensSeen = resume?.Manifest.TokensSeen ?? 0,
             Loss = resume?.Manifest.Loss ?? 0,
             LossScale = engine.LossScale,
+            Base = start.Base,
+            Adapter = start.Lora,
             ModelConfig = config.ToJson(),
             RunSpec = train.RunSpec,
             Dataset = spec.Dataset,
@@ -62,16 +58,6 @@ internal static class TrainCommand
     /// <summary>Optimizer steps of the run: as asked for, or as many as the epochs need.</summary>
     public static long TotalSteps(TrainSpec train, long rows) =>
         train.Steps > 0 ? train.Steps : Math.Max(1, (long)Math.Ceiling(train.Epochs * rows / train.GlobalBatchRows));
-
-    private static async Task<(LlamaConfig Config, StateReader? Weights)> OpenModelAsync(IObjectStore store, TrainSpec train, CheckpointReader? resume)
-    {
-        if (resume is not null)
-            return (resume.ModelConfig, null);
-        if (train.ScratchConfig.Length > 0)
-            return (LlamaConfig.Parse(await store.ReadTextAsync(train.ScratchConfig, CancellationToken.None).ConfigureAwait(false), train.ScratchConfig), null);
-        ModelSource source = await ModelSource.OpenAsync(store, train.BaseModel.Length > 0 ? train.BaseModel : train.InitialCheckpoint).ConfigureAwait(false);
-        return (source.Config, source.Read);
-    }
 
     private static EngineSpec EngineSpecOf(WorkerSpec spec, TrainSpec train, long steps) => new()
     {

@@ -5,6 +5,7 @@ using Drover.Formats.HuggingFace;
 using Drover.ObjectStore;
 using Drover.Protocol.Trainer.V1;
 using Drover.Tokenization;
+using LoraSpec = Drover.Formats.Adapters.LoraSpec;
 
 namespace Drover.Trainer;
 
@@ -15,7 +16,7 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
     /// <exception cref="DroverException">InvalidArgument (fields), NotFound, FailedPrecondition, AlreadyExists (the run's name).</exception>
     public async Task<TrainingPlan> CheckAsync(TrainingSpec spec, CancellationToken cancellation)
     {
-        LlamaConfig config = await RequireAsync(TrainingSpecs.Problems(spec), spec, cancellation).ConfigureAwait(false);
+        (LlamaConfig config, LoraSpec? lora) = await RequireAsync(TrainingSpecs.Problems(spec), spec, cancellation).ConfigureAwait(false);
         if (spec.Ranks > 1 && launcher.FindMpirun() is null)
             throw launcher.MpirunMissing(spec.Ranks);
         (DatasetManifest manifest, _) = await PackedDataset.ReadManifestAsync(store, spec.Dataset, cancellation).ConfigureAwait(false);
@@ -23,7 +24,7 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
         if (spec.Tokenizer.Length > 0)
             await CheckTokenizerAsync(spec, manifest, cancellation).ConfigureAwait(false);
         await CheckRunNameAsync(spec, cancellation).ConfigureAwait(false);
-        return TrainingPlans.Of(spec, config, manifest.MaxLength);
+        return TrainingPlans.Of(spec, config, manifest.MaxLength, lora);
     }
 
     /// <summary>What would lie where; checks no more than that needs.</summary>
@@ -36,21 +37,24 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
         List<string> problems = TrainingSpecs.PlanProblems(spec);
         if (rowTokens < 0 || (rowTokens == 0 && spec.Dataset.Length == 0))
             problems.Add($"row_tokens is {rowTokens} and dataset is '{spec.Dataset}': give the tokens of a row, or a dataset that says so");
-        LlamaConfig config = await RequireAsync(problems, spec, cancellation).ConfigureAwait(false);
+        (LlamaConfig config, LoraSpec? lora) = await RequireAsync(problems, spec, cancellation).ConfigureAwait(false);
         if (rowTokens == 0)
             rowTokens = (await PackedDataset.ReadManifestAsync(store, spec.Dataset, cancellation).ConfigureAwait(false)).Manifest.MaxLength;
-        return TrainingPlans.Of(spec, config, rowTokens);
+        return TrainingPlans.Of(spec, config, rowTokens, lora);
     }
 
     /// <summary>Refuses wrong fields, and with them, where the model can be read, a layout that it cannot have: all at once.</summary>
-    private async Task<LlamaConfig> RequireAsync(List<string> problems, TrainingSpec spec, CancellationToken cancellation)
+    private async Task<(LlamaConfig Config, LoraSpec? Lora)> RequireAsync(List<string> problems, TrainingSpec spec, CancellationToken cancellation)
     {
         LlamaConfig? config = null;
+        LoraSpec? lora = null;
         try
         {
             config = await ConfigAsync(spec, cancellation).ConfigureAwait(false);
             problems.AddRange(ParallelismSpecs.Resolve(spec.Parallelism).Problems(config, TrainingSpecs.Ranks(spec)).Select(p => $"parallelism: {p}"));
-            problems.AddRange(TrainingSpecs.RatesOf(spec).Problems(config));
+            lora = await LoraSpecs.ResolveAsync(store, spec, config, cancellation).ConfigureAwait(false);
+            problems.AddRange(TrainingSpecs.RatesOf(spec).Problems(config, lora));
+            problems.AddRange(lora?.Problems(config) ?? []);
         }
         catch (DroverException) when (problems.Count > 0)
         {
@@ -58,7 +62,7 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
         }
 
         return problems.Count == 0
-            ? config!
+            ? (config!, lora)
             : throw new DroverException(FailureCode.InvalidArgument, "INVALID_TRAINING_SPEC", $"The training spec: {string.Join("; ", problems)}.");
     }
 

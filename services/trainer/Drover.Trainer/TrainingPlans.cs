@@ -16,7 +16,8 @@ internal static partial class TrainingPlans
     /// <param name="spec">The run.</param>
     /// <param name="config">Its model.</param>
     /// <param name="rowTokens">Tokens of a full row.</param>
-    public static TrainingPlan Of(TrainingSpec spec, LlamaConfig config, int rowTokens)
+    /// <param name="lora">Its adapters; null for none.</param>
+    public static TrainingPlan Of(TrainingSpec spec, LlamaConfig config, int rowTokens, Formats.Adapters.LoraSpec? lora)
     {
         Layout.ParallelSpec parallel = ParallelismSpecs.Resolve(spec.Parallelism);
         int ranks = TrainingSpecs.Ranks(spec), replicas = parallel.DataParallel(ranks), rows = TrainingSpecs.MicroBatchRows(spec);
@@ -28,7 +29,12 @@ internal static partial class TrainingPlans
             (long)rows * rowTokens,
             spec.GlobalBatchRows / (rows * replicas),
             spec.Recompute,
-            spec.HeadChunkTokens);
+            spec.HeadChunkTokens)
+        {
+            Rates = TrainingSpecs.RatesOf(spec),
+            Lora = lora,
+            HasBase = LoraSpecs.HasBase(spec),
+        };
         return new TrainingPlan
         {
             Run = spec.Name,

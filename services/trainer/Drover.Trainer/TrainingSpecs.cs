@@ -59,6 +59,7 @@ internal static partial class TrainingSpecs
         Require(Enum.IsDefined(spec.Precision), $"precision {(int)spec.Precision} is unknown");
         Require(spec.HeadChunkTokens >= 0, $"head_chunk_tokens is {spec.HeadChunkTokens}");
         problems.AddRange(ParallelismSpecs.Problems(spec.Parallelism));
+        problems.AddRange(LoraSpecs.Problems(spec));
         Layout.ParallelSpec parallel = ParallelismSpecs.Resolve(spec.Parallelism);
         if (spec is { GlobalBatchRows: >= 1, MicroBatchRows: >= 0, Ranks: >= 0 } && parallel is { TensorParallel: > 0, PipelineParallel: > 0, SequenceParallel: > 0 })
         {
@@ -151,6 +152,9 @@ internal static partial class TrainingSpecs
                 WeightDecay = optimizer.HasWeightDecay ? optimizer.WeightDecay : 0.1,
                 MaxGradNorm = optimizer.HasMaxGradNorm ? optimizer.MaxGradNorm : 1.0,
                 Rates = RatesOf(spec),
+                Lora = spec.Lora is { } lora ? LoraSpecs.Resolve(lora) : null,
+                LoraAdapter = spec.Lora?.Adapter ?? "",
+                HasBase = LoraSpecs.HasBase(spec),
                 LossScale = LossScaleSpecs.Resolve(spec.LossScale ?? new LossScaleSpec()),
                 Schedule = ScheduleSpecs.Resolve(spec.Schedule ?? new ScheduleSpec()),
                 NeftuneAlpha = spec.NeftuneAlpha,
