@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Drover.Formats.Adapters;
+using Drover.Formats.Checkpoints;
 using Drover.Formats.Datasets;
 using Drover.Formats.HuggingFace;
 using Drover.Testing;
@@ -42,6 +43,43 @@ public sealed class AdapterParityTests
         Assert.Equal(
             Cases[name].GetProperty("shapes").EnumerateObject().Select(p => $"{p.Name} {p.Value.GetRawText()}").Order(StringComparer.Ordinal),
             AdapterTensors.All(lora, config).Select(t => $"{PeftConfig.Prefix}{t.Name} [{string.Join(',', t.Shape)}]").Order(StringComparer.Ordinal));
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void The_merged_model_has_the_logits_of_the_adapter_beside_it_and_of_PEFT_s_merge(string name)
+    {
+        using var scope = NewDisposeScope();
+        (LlamaConfig config, LoraSpec lora) = SpecOf(name);
+        TensorRead From(string prefix) => (tensor, shape, box, target, _) =>
+        {
+            float[] whole = FamilyParityTests.Values(prefix + tensor, TensorBox.Count(shape));
+            foreach ((long from, long to, long length) in new TensorBox(new long[shape.Length], shape).Runs(box, box))
+                whole.AsSpan((int)from, (int)length).CopyTo(target.Span[(int)to..]);
+            return Task.CompletedTask;
+        };
+        var merge = new AdapterMerge(lora, (tensor, shape, box, target, c) => From(lora.IsSaved(tensor) ? "trained " : "")(tensor, shape, box, target, c), From("trained "));
+        using var model = new LanguageModel(config, Precision.Fp32);
+        // In boxes of some rows and columns, as ranks read them.
+        model.LoadWeights((slice, values) =>
+        {
+            float[] whole = new float[slice.Count];
+            long rows = slice.Shape[0], columns = slice.Shape.Length == 1 ? 1 : slice.Shape[1], half = Math.Max(1, columns / 2);
+            foreach ((long row, long column) in from r in Enumerable.Range(0, (int)((rows + 4) / 5)) from c in columns == 1 ? [0L] : new[] { 0L, half } select (r * 5L, c))
+            {
+                long height = Math.Min(5, rows - row), width = columns == 1 ? 1 : column == 0 ? half : columns - half;
+                float[] part = new float[height * width];
+                merge.ReadAsync(slice.Name, slice.Shape, columns == 1 ? new TensorBox([row], [height]) : new TensorBox([row, column], [height, width]), part, CancellationToken.None).GetAwaiter().GetResult();
+                for (int r = 0; r < height; r++)
+                    part.AsSpan((int)(r * width), (int)width).CopyTo(whole.AsSpan((int)(((row + r) * columns) + column)));
+            }
+
+            whole.CopyTo(values);
+        });
+        using TokenBatch batch = BatchOf(name);
+        float[] logits = Logits(model.Blocks, batch);
+        FamilyParityTests.AssertClose(Floats(name, "merged"), logits, "merged");
+        FamilyParityTests.AssertClose(Floats(name, "logits"), logits, "beside");
     }
 
     private static (LlamaConfig Config, LoraSpec Lora) SpecOf(string name)

@@ -39,7 +39,7 @@ internal static class TrainStartCommand
     public static Command Build()
     {
         Command command = Own();
-        foreach (Option option in ParallelismOptions.All)
+        foreach (Option option in ParallelismOptions.All.Concat(LoraOptions.All))
             command.Options.Add(option);
         return command;
     }
@@ -54,6 +54,7 @@ internal static class TrainStartCommand
         Example:
           drover train start my-run --model models/base --tokenizer tokenizers/my-tokenizer --dataset datasets/my-data --steps 100 --ranks 4 --preset 3d
           drover train start my-run --model models/base --tokenizer tokenizers/my-tokenizer --dataset datasets/my-data --steps 100 --batch 8 --ranks 2
+          drover train start my-run --model models/base --tokenizer tokenizers/my-tokenizer --dataset datasets/my-data --steps 100 --lora dora --lora-rank 32
         """)
     {
         Name, Model, Config, Checkpoint, Dataset, Tokenizer, Steps, Epochs, GlobalBatch, MicroBatch, Ranks, Threads, LearningRate, Schedule, Warmup, WarmupRatio, DecayRatio, WeightDecay,
@@ -100,6 +101,7 @@ internal static class TrainStartCommand
             Seed = parse.GetValue(Seed),
             CheckpointIntervalSteps = parse.GetValue(CheckpointEvery),
             Parallelism = ParallelismOptions.Read(parse),
+            Lora = LoraOptions.Read(parse),
         };
         if (parse.GetValue(WeightDecay) is { } decay)
             spec.Optimizer.WeightDecay = decay;

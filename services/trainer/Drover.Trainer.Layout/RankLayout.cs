@@ -83,7 +83,7 @@ public sealed record RankLayout(int Rank, RankCoordinates Coordinates, IReadOnly
     {
         RankCoordinates place = RankCoordinates.Of(rank, spec.Parallel, spec.Ranks);
         PartSpan[] spans = StageTable.PartsOf(spec.Config, place.Pipeline, spec.Parallel);
-        var table = new WeightTable(spec.Rates, spec.Lora, spec.HasBase, place.Tensor, spec.Parallel.TensorParallel);
+        var table = new WeightTable(spec.Rates, spec.Lora, spec.HasBase || spec.Lora is not null, place.Tensor, spec.Parallel.TensorParallel);
         Block[][] parts = [.. spans.Select(span => BlockTable.Of(spec.Config, span, table).ToArray())];
         var memory = new MemoryFormulas(spec, place, spans, parts);
         return new RankLayout(rank, place, spans, parts, memory.All(), spans[^1].HasHead ? memory.Logits() : 0);
