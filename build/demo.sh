@@ -56,7 +56,7 @@ drover run "$root/samples/demo.yaml"
 say "fetching the model"
 drover pull demo-model "$model"
 say "letting the model go on from 春天，老王带着"
-text=$(drover train generate demo-model '春天，老王带着' --max-new-tokens 60)
+text=$(drover generate demo-model '春天，老王带着' --max-new-tokens 60)
 took=$((SECONDS - begun))
 
 # Outputs of the pipeline's steps; it is the only pipeline of this data folder.

@@ -1,3 +1,5 @@
 using Drover.Benchmarks;
 
-return await StepBenchmark.RunAsync(StepArguments.Parse(args)).ConfigureAwait(false);
+return args is ["generate", .. var rest]
+    ? GenerateBenchmark.Run(StepArguments.Parse(rest))
+    : await StepBenchmark.RunAsync(StepArguments.Parse(args)).ConfigureAwait(false);

@@ -30,6 +30,18 @@ internal sealed class StepArguments
     /// <summary>Weights that take no time to make: for measuring memory.</summary>
     public bool AreWeightsConstant => Text("weights", "random") == "constant";
 
+    /// <summary>Of the generation benchmark: texts continued together.</summary>
+    public int Texts => Number("texts", 1);
+
+    /// <summary>Of each prompt.</summary>
+    public int PromptTokens => Number("prompt", 128);
+
+    /// <summary>Of each continuation.</summary>
+    public int NewTokens => Number("new", 128);
+
+    /// <summary>Tokens that are made without a cache, to compare with.</summary>
+    public int WithoutCache => Number("without", 16);
+
     public Precision Precision => Enum.Parse<Precision>(Text("precision", "bf16"), ignoreCase: true);
 
     public LlamaConfig Config => new()

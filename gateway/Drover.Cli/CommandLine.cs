@@ -46,6 +46,7 @@ public static class CommandLine
             TokenizerCommands.Build(),
             DatasetCommands.Build(),
             TrainCommands.Build(),
+            GenerateCommand.Build(),
             CheckpointCommands.Build(),
             ModelsCommands.Build(),
             StatusCommand.Build(),

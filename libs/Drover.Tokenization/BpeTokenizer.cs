@@ -1,4 +1,6 @@
+using System.Buffers;
 using System.Text;
+using System.Text.Unicode;
 using Drover.Errors;
 using Drover.Formats.SentencePiece;
 
@@ -13,6 +15,7 @@ internal abstract class BpeTokenizer : ITextTokenizer
     {
         Vocabulary = vocabulary;
         Table = new MergeTable(vocabulary.Merges);
+        Workspaces = new WorkspacePool(Table);
         _hash = new Lazy<string>(vocabulary.ContentHash);
     }
 
@@ -34,10 +37,33 @@ internal abstract class BpeTokenizer : ITextTokenizer
 
     protected MergeTable Table { get; }
 
-    public abstract int[] Encode(string text);
+    protected WorkspacePool Workspaces { get; }
+
+    public int[] Encode(string text)
+    {
+        var ids = new TokenBuffer();
+        byte[] utf8 = ArrayPool<byte>.Shared.Rent(Encoding.UTF8.GetMaxByteCount(text.Length));
+        EncodeValid(utf8.AsSpan(0, Encoding.UTF8.GetBytes(text, utf8)), ids);
+        ArrayPool<byte>.Shared.Return(utf8);
+        return ids.ToArray();
+    }
+
+    public void Encode(ReadOnlySpan<byte> utf8, TokenBuffer ids)
+    {
+        if (Utf8.IsValid(utf8))
+            EncodeValid(utf8, ids);
+        else
+            ids.Add(Encode(Encoding.UTF8.GetString(utf8)));
+    }
 
     /// <summary>Ids of a piece's text, as it is written in the vocabulary: no dummy prefix, no cutting into words.</summary>
     public abstract int[] EncodePiece(string piece);
+
+    /// <summary>Whether a text is never cut before merging.</summary>
+    public abstract bool IsOneWord(string text);
+
+    /// <summary>Appends the ids of a text of valid UTF-8.</summary>
+    protected abstract void EncodeValid(ReadOnlySpan<byte> utf8, TokenBuffer ids);
 
     public string PieceOf(int id)
     {
@@ -90,7 +116,7 @@ internal abstract class BpeTokenizer : ITextTokenizer
         ReadOnlySpan<byte> rest = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(bytes);
         while (!rest.IsEmpty)
         {
-            bool good = Rune.DecodeFromUtf8(rest, out Rune rune, out int used) == System.Buffers.OperationStatus.Done;
+            bool good = Rune.DecodeFromUtf8(rest, out Rune rune, out int used) == OperationStatus.Done;
             text.Append(good ? rune.ToString() : "\uFFFD");
             rest = rest[(good ? used : 1)..];
         }

@@ -1,4 +1,6 @@
 using System.Globalization;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using System.Text;
 using Drover.Formats.SentencePiece;
 using Drover.Formats.TokenizerJson;
@@ -7,23 +9,25 @@ namespace Drover.Tokenization;
 
 /// <summary>
 /// LLaMA-2's family: spaces become U+2581, characters merge, and a character without a piece becomes its UTF-8 bytes.
+/// Text is cut wherever no piece goes over, and the parts are looked up in the caller's cache first.
 /// Algorithm: SentencePiece's BPE (github.com/google/sentencepiece, bpe_model.cc); ids are equal to its.
 /// </summary>
 internal sealed class SentencePieceTokenizer : BpeTokenizer
 {
     public const char Space = '▁';
-    private readonly Dictionary<int, int> _characters = [];
+    private readonly int[] _characters = new int[0x10000];
+    private readonly Dictionary<int, int> _otherCharacters = [];
     private readonly int[] _bytes = new int[256];
     private readonly int[] _byteOfId;
-    private readonly bool _wordsStandAlone;
-    private readonly WordCache _cache = new();
+    private readonly SafeCuts _cuts = new();
 
     public SentencePieceTokenizer(Vocabulary vocabulary)
         : base(vocabulary)
     {
         _byteOfId = new int[vocabulary.Pieces.Count];
-        _wordsStandAlone = true;
-        for (int id = 0; id < vocabulary.Pieces.Count; id++)
+        for (int c = 0; c < _characters.Length; c++)
+            _characters[c] = ~c;
+        for (int id = vocabulary.Pieces.Count - 1; id >= 0; id--)
         {
             SentencePiece piece = vocabulary.Pieces[id];
             _byteOfId[id] = -1;
@@ -34,12 +38,17 @@ internal sealed class SentencePieceTokenizer : BpeTokenizer
             }
             else if (piece.Kind is SentencePieceKind.Normal or SentencePieceKind.Unused)
             {
-                if (Rune.DecodeFromUtf16(piece.Text, out Rune rune, out int used) == System.Buffers.OperationStatus.Done && used == piece.Text.Length)
-                    _characters.TryAdd(rune.Value, id);
-                // A piece that goes on after a space joins two words: then no cut is safe.
-                _wordsStandAlone &= piece.Text.TrimStart(Space).IndexOf(Space, StringComparison.Ordinal) < 0;
+                _cuts.Join(Encoding.UTF8.GetBytes(piece.Text.Replace(Space, ' ')));
+                if (Rune.DecodeFromUtf16(piece.Text, out Rune rune, out int used) != System.Buffers.OperationStatus.Done || used != piece.Text.Length)
+                    continue;
+                if (rune.IsBmp)
+                    _characters[rune.Value] = id;
+                else
+                    _otherCharacters[rune.Value] = id;
             }
         }
+
+        _characters[' '] = _characters[Space];
     }
 
     /// <summary>The byte of "&lt;0xNN&gt;", or null.</summary>
@@ -48,33 +57,36 @@ internal sealed class SentencePieceTokenizer : BpeTokenizer
             ? value
             : null;
 
-    public override int[] Encode(string text)
-    {
-        if (text.Length == 0)
-            return [];
-        bool prefix = Vocabulary.Prefix == DummyPrefix.Always || (Vocabulary.Prefix == DummyPrefix.UnlessSpace && text[0] is not (' ' or Space));
-        return EncodePiece((prefix ? Space.ToString() : "") + text.Replace(' ', Space));
-    }
+    public override bool IsOneWord(string text) => true;
 
     public override int[] EncodePiece(string piece)
     {
-        var ids = new List<int>(piece.Length / 2 + 4);
-        ReadOnlySpan<char> rest = piece;
-        while (!rest.IsEmpty)
-        {
-            int length = _wordsStandAlone ? WordLength(rest) : rest.Length;
-            ReadOnlySpan<char> word = rest[..length];
-            rest = rest[length..];
-            if (_cache.Find(word) is not { } known)
-            {
-                known = EncodeWord(word);
-                _cache.Keep(word, known);
-            }
+        var ids = new TokenBuffer();
+        Workspace workspace = Workspaces.Rent();
+        EncodeText(Encoding.UTF8.GetBytes(piece), 0, workspace, ids);
+        Workspaces.Return(workspace);
+        return ids.ToArray();
+    }
 
-            ids.AddRange(known);
+    protected override void EncodeValid(ReadOnlySpan<byte> utf8, TokenBuffer ids)
+    {
+        if (utf8.IsEmpty)
+            return;
+        Workspace workspace = Workspaces.Rent();
+        bool startsWithSpace = utf8[0] == ' ' || utf8.StartsWith("▁"u8);
+        int done = 0;
+        if (Vocabulary.Prefix == DummyPrefix.Always || (Vocabulary.Prefix == DummyPrefix.UnlessSpace && !startsWithSpace))
+        {
+            // The prefix goes with the text's first part.
+            done = CutAfter(utf8, 0, ' ', 0);
+            byte[] first = new byte[done + 1];
+            first[0] = (byte)' ';
+            utf8[..done].CopyTo(first.AsSpan(1));
+            EncodePart(first, first.Length, workspace, ids);
         }
 
-        return [.. ids];
+        EncodeText(utf8, done, workspace, ids);
+        Workspaces.Return(workspace);
     }
 
     protected override void AppendBytes(int id, List<byte> bytes)
@@ -92,27 +104,73 @@ internal sealed class SentencePieceTokenizer : BpeTokenizer
         return text.ToString();
     }
 
-    // Spaces, then everything up to the next space.
-    private static int WordLength(ReadOnlySpan<char> text)
+    private void EncodeText(ReadOnlySpan<byte> utf8, int from, Workspace workspace, TokenBuffer ids)
     {
-        int spaces = text.IndexOfAnyExcept(Space);
-        if (spaces < 0)
-            return text.Length;
-        int end = text[spaces..].IndexOf(Space);
-        return end < 0 ? text.Length : spaces + end;
+        while (from < utf8.Length)
+        {
+            int first = Read(ref Unsafe.Add(ref MemoryMarshal.GetReference(utf8), from), out int size);
+            int end = CutAfter(utf8, from + size, first, utf8[from + size - 1]);
+            EncodePart(utf8[from..end], utf8.Length - from, workspace, ids);
+            from = end;
+        }
     }
 
-    private int[] EncodeWord(ReadOnlySpan<char> word)
+    /// <summary>The first place from which on text can be encoded alone, given the character before <paramref name="at"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private int CutAfter(ReadOnlySpan<byte> utf8, int at, int left, byte lastOfLeft)
     {
-        Span<int> symbols = word.Length <= 256 ? stackalloc int[word.Length] : new int[word.Length];
-        int count = 0;
-        foreach (Rune rune in word.EnumerateRunes())
-            symbols[count++] = _characters.TryGetValue(rune.Value, out int id) ? id : ~rune.Value;
-        symbols = symbols[..Table.Apply(symbols[..count])];
+        ref byte text = ref MemoryMarshal.GetReference(utf8);
+        while (at < utf8.Length)
+        {
+            int right = Read(ref Unsafe.Add(ref text, at), out int size);
+            if (!_cuts.Joined(left, right, lastOfLeft, 0))
+                return at;
+            left = right;
+            at += size;
+        }
 
-        var ids = new List<int>(symbols.Length);
+        return at;
+    }
+
+    // A space and the letter that stands for it are one symbol.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static int Read(ref byte at, out int size)
+    {
+        int character = Utf8Reader.Read(ref at, out size);
+        return character == Space ? ' ' : character;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void EncodePart(ReadOnlySpan<byte> part, int readable, Workspace workspace, TokenBuffer ids)
+    {
+        if (part.Length <= SegmentCache.MaxKey)
+        {
+            ref byte text = ref MemoryMarshal.GetReference(part);
+            int found = workspace.Cache.Find(SegmentCache.KeyOf(ref text, part.Length, readable), part.Length, 0, ref ids.Reserve(SegmentCache.MaxIds + 1));
+            if (found > 0)
+            {
+                ids.Advance(found);
+                return;
+            }
+        }
+
+        EncodeUnknownPart(part, workspace, ids);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void EncodeUnknownPart(ReadOnlySpan<byte> part, Workspace workspace, TokenBuffer ids)
+    {
+        Span<int> symbols = workspace.Symbols(part.Length);
+        int count = 0;
+        for (int at = 0, size; at < part.Length; at += size)
+        {
+            int character = Utf8Reader.Read(ref Unsafe.Add(ref MemoryMarshal.GetReference(part), at), out size);
+            symbols[count++] = character < 0x10000 ? _characters[character] : _otherCharacters.GetValueOrDefault(character, ~character);
+        }
+
+        int before = ids.Count;
         Span<byte> utf8 = stackalloc byte[4];
-        foreach (int symbol in symbols)
+        foreach (int symbol in symbols[..workspace.Merger.Apply(symbols[..count])])
         {
             if (symbol >= 0)
             {
@@ -125,6 +183,7 @@ internal sealed class SentencePieceTokenizer : BpeTokenizer
                 ids.Add(_bytes[b]);
         }
 
-        return [.. ids];
+        if (part.Length <= SegmentCache.MaxKey)
+            workspace.Cache.Keep(SegmentCache.KeyOf(ref MemoryMarshal.GetReference(part), part.Length, 0), part.Length, 0, ids.Ids[before..]);
     }
 }

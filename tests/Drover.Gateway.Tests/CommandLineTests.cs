@@ -29,7 +29,7 @@ public sealed class CommandLineTests
     [InlineData("train", "watch")]
     [InlineData("train", "cancel")]
     [InlineData("train", "evaluate")]
-    [InlineData("train", "generate")]
+    [InlineData("generate")]
     [InlineData("checkpoint", "list")]
     [InlineData("checkpoint", "verify")]
     [InlineData("checkpoint", "export")]

@@ -15,7 +15,7 @@ public sealed class LostRankTests
     public async Task A_rank_that_is_lost_is_named_to_all_others_which_end(string how, int victim)
     {
         string folder = Directory.CreateTempSubdirectory("lost-rank-").FullName;
-        (int exitCode, string output) = await Mpirun.RunAsync(Ranks, "lost", folder, how, victim.ToString(CultureInfo.InvariantCulture));
+        (int exitCode, string output) = await RankProgramRun.RunAsync(Ranks, "lost", folder, how, victim.ToString(CultureInfo.InvariantCulture));
         Assert.NotEqual(0, exitCode);
         foreach (int rank in Enumerable.Range(0, Ranks).Where(r => r != victim))
         {

@@ -28,7 +28,7 @@ public sealed class OperationTests
     [MemberData(nameof(OnProcesses))]
     public async Task An_operation_does_what_it_says_on_open_mpi(string name, int ranks)
     {
-        (int exitCode, string output) = await Mpirun.RunAsync(ranks, name);
+        (int exitCode, string output) = await RankProgramRun.RunAsync(ranks, name);
         Assert.True(exitCode == 0, output);
         Assert.Contains($"{name} holds on {ranks} ranks", output, StringComparison.Ordinal);
     }

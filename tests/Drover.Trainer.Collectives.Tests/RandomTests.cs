@@ -29,7 +29,7 @@ public sealed class RandomTests
     [InlineData(4, 14)]
     public async Task Random_operations_in_flight_on_random_groups_do_what_they_say_on_open_mpi(int ranks, int seed)
     {
-        (int exitCode, string output) = await Mpirun.RunAsync(ranks, "random", seed.ToString(CultureInfo.InvariantCulture));
+        (int exitCode, string output) = await RankProgramRun.RunAsync(ranks, "random", seed.ToString(CultureInfo.InvariantCulture));
         Assert.True(exitCode == 0, output);
         Assert.Contains($"random holds on {ranks} ranks", output, StringComparison.Ordinal);
     }

@@ -106,7 +106,7 @@ public sealed class FamilyParityTests
         return TokenBatch.From([new PackedRow(Ints("ids"), Ints("ids"), Ints("documents"))]);
     }
 
-    private static LlamaConfig ConfigOf(string name, string form) => LlamaConfig.Parse(Cases[name].GetProperty(form).GetRawText(), name);
+    internal static LlamaConfig ConfigOf(string name, string form) => LlamaConfig.Parse(Cases[name].GetProperty(form).GetRawText(), name);
 
     internal static float[] Floats(JsonElement base64) => MemoryMarshal.Cast<byte, float>(base64.GetBytesFromBase64()).ToArray();
 

@@ -1,7 +1,6 @@
-using System.Diagnostics;
 using System.Globalization;
-using System.Runtime.InteropServices;
 using System.Text.Json;
+using Drover.Testing;
 using Drover.Trainer.Collectives;
 
 namespace Drover.Trainer.Engine.Tests;
@@ -48,31 +47,8 @@ public class MpiStrategyTests
     private static async Task<string> RunAsync(int ranks, params string[] arguments)
     {
         Assert.SkipUnless(OpenMpi.IsAvailable(out string reason), reason);
-        string dotnet = Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", "..", "dotnet"));
         string here = AppContext.BaseDirectory.TrimEnd('/'), name = "Drover.Trainer.Engine.RankProgram";
         string program = Path.GetFullPath(Path.Combine(here, "..", "..", name, Path.GetFileName(here), name + ".dll"));
-        var info = new ProcessStartInfo("mpirun") { RedirectStandardOutput = true, RedirectStandardError = true };
-        info.Environment["OMPI_ALLOW_RUN_AS_ROOT"] = "1";
-        info.Environment["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1";
-        info.Environment["TERM"] = "dumb";
-        info.Environment["OMP_NUM_THREADS"] = "1";
-        foreach (string argument in (string[])["-n", ranks.ToString(CultureInfo.InvariantCulture), "--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1", "--mca", "btl_vader_single_copy_mechanism", "none", dotnet, program, .. arguments])
-            info.ArgumentList.Add(argument);
-        using Process process = Process.Start(info)!;
-        using var end = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
-        end.CancelAfter(Limit);
-        Task<string> output = process.StandardOutput.ReadToEndAsync(CancellationToken.None);
-        Task<string> errors = process.StandardError.ReadToEndAsync(CancellationToken.None);
-        try
-        {
-            await process.WaitForExitAsync(end.Token);
-        }
-        catch (OperationCanceledException)
-        {
-            process.Kill(entireProcessTree: true);
-            Assert.Fail($"The ranks did not end: {await output}{await errors}");
-        }
-
-        return await output + await errors;
+        return (await Mpirun.RunAsync(ranks, program, Limit, arguments)).Output;
     }
 }

@@ -9,7 +9,7 @@ public class StrategyEquivalenceTests
 {
     private const int Steps = 20;
 
-    private static readonly Dictionary<string, (int Ranks, ParallelSpec Spec)> Strategies = new(StringComparer.Ordinal)
+    internal static readonly Dictionary<string, (int Ranks, ParallelSpec Spec)> Strategies = new(StringComparer.Ordinal)
     {
         ["ddp 2"] = (2, new ParallelSpec()),
         ["zero1"] = (2, new ParallelSpec { Placement = StatePlacement.Zero1 }),

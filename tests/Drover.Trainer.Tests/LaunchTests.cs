@@ -26,7 +26,7 @@ public sealed class LaunchTests : IDisposable
     [Fact]
     public async Task Mpirun_understands_the_arguments_and_starts_ranks_from_a_host_file()
     {
-        TrainerWorld.RequireMpirun();
+        Mpirun.Require();
         await File.WriteAllTextAsync(_folder["hosts"], "localhost slots=2\n", Cancellation);
         foreach (string binding in Environment.ProcessorCount > 1 ? new[] { RankBinding.None, RankBinding.Cores } : [RankBinding.None])
         {
@@ -57,7 +57,7 @@ public sealed class LaunchTests : IDisposable
     [Fact]
     public async Task A_run_is_started_from_a_host_file_through_the_service()
     {
-        TrainerWorld.RequireMpirun();
+        Mpirun.Require();
         await File.WriteAllTextAsync(_folder["hosts"], "localhost slots=2\n", Cancellation);
         await using TrainerWorld world = await TrainerWorld.StartAsync($"--Trainer:HostFile={_folder["hosts"]}", "--Trainer:Binding=cores");
         TrainingSpec spec = TrainerWorld.Spec("listed", ranks: 2);

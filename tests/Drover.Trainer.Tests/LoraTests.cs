@@ -10,6 +10,7 @@ using Drover.ObjectStore;
 using Drover.Protocol.Checkpoint.V1;
 using Drover.Protocol.Common.V1;
 using Drover.Protocol.Trainer.V1;
+using Drover.Testing;
 using Grpc.Core;
 using LoraSpec = Drover.Protocol.Trainer.V1.LoraSpec;
 
@@ -74,7 +75,7 @@ public sealed class LoraTests : IAsyncLifetime
     [Fact]
     public async Task Two_ranks_of_tensor_parallelism_train_the_adapters_of_one()
     {
-        TrainerWorld.RequireMpirun();
+        Mpirun.Require();
         await MakeBaseAsync();
         TrainingSpec one = Lora("one"), two = Lora("two");
         (one.Precision, one.Steps, one.CheckpointIntervalSteps) = (two.Precision, two.Steps, two.CheckpointIntervalSteps) = (Precision.Fp32, 10, 0);
@@ -175,7 +176,7 @@ public sealed class LoraTests : IAsyncLifetime
         SafetensorsFile file = await SafetensorsFile.OpenAsync(_world.Store, "models/adapter/adapter_model.safetensors", Cancellation);
         LogicalTensor[] trained = [.. checkpoint.Manifest.Tensors.Where(t => t.Kind == LogicalTensor.Weight)];
         Assert.Equal(trained.Select(t => "base_model.model." + t.Name).Order(StringComparer.Ordinal), file.Header.Tensors.Keys.Order(StringComparer.Ordinal));
-        Model listed = (await _world.Checkpoints.GetModelAsync(new GetModelRequest { Name = "models/adapter" }, cancellationToken: Cancellation)).Model;
+        Protocol.Checkpoint.V1.Model listed = (await _world.Checkpoints.GetModelAsync(new GetModelRequest { Name = "models/adapter" }, cancellationToken: Cancellation)).Model;
         Assert.Contains(listed.Files, f => f.Path == "adapter_config.json");
     }
 

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Drover.ObjectStore;
 using Drover.Protocol.Common.V1;
 using Drover.Protocol.Trainer.V1;
+using Drover.Testing;
 using Google.Protobuf;
 using Grpc.Core;
 
@@ -92,7 +93,7 @@ public sealed class ParallelismTests : IAsyncLifetime
     [Fact]
     public async Task A_run_goes_on_under_another_layout_as_if_nothing_had_happened()
     {
-        TrainerWorld.RequireMpirun();
+        Mpirun.Require();
         double[] undisturbed = await _world.TrainAsync(Long("undisturbed"));
         TrainingSpec spec = Long("moved");
         List<double> losses = [];
@@ -136,7 +137,7 @@ public sealed class ParallelismTests : IAsyncLifetime
     [Fact]
     public async Task A_stopped_rank_is_named_and_the_run_goes_on_from_its_last_checkpoint()
     {
-        TrainerWorld.RequireMpirun();
+        Mpirun.Require();
         TrainingSpec spec = TrainerWorld.Spec("frozen", ranks: 2);
         (spec.Steps, spec.CheckpointIntervalSteps) = (120, 10);
         string name = await _world.CreateAsync(spec);

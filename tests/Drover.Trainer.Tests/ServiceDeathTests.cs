@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Drover.Protocol.Common.V1;
 using Drover.Protocol.Trainer.V1;
+using Drover.Testing;
 using Grpc.Core;
 using Grpc.Net.Client;
 
@@ -14,7 +15,7 @@ public sealed class ServiceDeathTests
     [Fact]
     public async Task A_killed_service_leaves_no_rank_behind_and_goes_on_when_it_starts_again()
     {
-        TrainerWorld.RequireMpirun();
+        Mpirun.Require();
         await using TrainerWorld world = await TrainerWorld.StartAsync();
         int port = TrainerWorld.FreePort();
         string[] arguments = [.. world.Arguments, $"--Services:trainer=http://127.0.0.1:{port}", $"--Jobs:DatabasePath={Path.Combine(world.Work, "other.db")}"];

@@ -45,8 +45,9 @@ internal static class TensorBoardReader
             CodedInputStream value = values.ReadBytes().CreateCodedInput();
             value.ReadTag();
             string name = value.ReadString();
-            value.ReadTag();
-            scalars.Add((step, name, value.ReadFloat()));
+            // Else a text.
+            if (WireFormat.GetTagFieldNumber(value.ReadTag()) == 2)
+                scalars.Add((step, name, value.ReadFloat()));
         }
     }
 

@@ -143,7 +143,9 @@ public sealed class TrainerWorld : IAsyncDisposable
     /// <param name="vocabulary">Ids are below it.</param>
     /// <param name="tokenizerHash">For the manifest.</param>
     /// <param name="badRow">A row with a label that no vocabulary has; -1 for none.</param>
-    public async Task WriteDatasetAsync(string prefix, int vocabulary, string tokenizerHash, int badRow = -1)
+    /// <param name="stride">What the sentences count by.</param>
+    /// <param name="oddRow">All other rows begin alike, so that this one is a surprise; -1 for none.</param>
+    public async Task WriteDatasetAsync(string prefix, int vocabulary, string tokenizerHash, int badRow = -1, int stride = 3, int oddRow = -1)
     {
         var random = new Random(3);
         using var shard = new MemoryStream();
@@ -152,8 +154,8 @@ public sealed class TrainerWorld : IAsyncDisposable
             for (int r = 0; r < Rows; r++)
             {
                 int length = RowLength - random.Next(6);
-                int start = random.Next(vocabulary);
-                int[] ids = [.. Enumerable.Range(0, length).Select(i => (start + (i * 3)) % vocabulary)];
+                int start = random.Next(vocabulary) * (oddRow < 0 || r == oddRow ? 1 : 0);
+                int[] ids = [.. Enumerable.Range(0, length).Select(i => r == oddRow ? (start + (i * i * 7)) % vocabulary : (start + (i * stride)) % vocabulary)];
                 int cut = 4 + random.Next(8);
                 int[] labels = [.. ids.Select((id, i) => i == 0 || i == cut ? PackedRow.Ignored : id)];
                 if (r == badRow)
@@ -172,7 +174,7 @@ public sealed class TrainerWorld : IAsyncDisposable
             Tokenizer = "tokenizers/tiny",
             TokenizerHash = tokenizerHash,
             VocabularySize = vocabulary,
-            SpecHash = "",
+            SpecHash = "0123456789abcdef",
             MaxLength = RowLength,
             Rows = Rows,
             Documents = 2 * Rows,
@@ -189,10 +191,6 @@ public sealed class TrainerWorld : IAsyncDisposable
         };
         await Store.PutBytesAsync($"{prefix}/{DatasetManifest.FileName}", JsonSerializer.SerializeToUtf8Bytes(manifest, DatasetManifestJson.Default.DatasetManifest), PutCondition.None, Cancellation);
     }
-
-    public static void RequireMpirun() => Assert.SkipUnless(
-        (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Any(f => File.Exists(Path.Combine(f, "mpirun"))),
-        "mpirun is not in PATH; apt-get install openmpi-bin");
 
     /// <summary>The process of a rank of a run.</summary>
     public Process RankProcess(string run, int rank)

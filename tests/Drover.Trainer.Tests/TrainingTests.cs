@@ -2,6 +2,7 @@ using Drover.Formats.Checkpoints;
 using Drover.ObjectStore;
 using Drover.Protocol.Common.V1;
 using Drover.Protocol.Trainer.V1;
+using Drover.Testing;
 
 namespace Drover.Trainer.Tests;
 
@@ -45,7 +46,7 @@ public sealed class TrainingTests : IAsyncLifetime
     public async Task Two_ranks_give_the_losses_of_one()
     {
         double[] one = await _world.TrainAsync(TrainerWorld.Spec("one-rank"));
-        TrainerWorld.RequireMpirun();
+        Mpirun.Require();
         double[] two = await _world.TrainAsync(TrainerWorld.Spec("two-ranks", ranks: 2));
         Assert.Equal(20, one.Length);
         for (int i = 0; i < one.Length; i++)
@@ -55,7 +56,7 @@ public sealed class TrainingTests : IAsyncLifetime
     [Fact]
     public async Task A_killed_rank_costs_nothing_but_time()
     {
-        TrainerWorld.RequireMpirun();
+        Mpirun.Require();
         double[] undisturbed = await _world.TrainAsync(Long("undisturbed"));
         string name = await _world.CreateAsync(Long("disturbed"));
         bool killed = false;

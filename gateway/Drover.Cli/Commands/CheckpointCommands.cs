@@ -13,7 +13,7 @@ internal static class CheckpointCommands
     private static readonly Option<string> Run = new("--run") { Description = "Only those of this run", HelpName = "RUN", DefaultValueFactory = _ => "" };
     private static readonly Argument<string> Checkpoint = new("CHECKPOINT") { Description = "E.g. runs/my-run/checkpoints/step-00000100" };
     private static readonly Argument<string> Name = new("NAME") { Description = "Name of the model: written to models/NAME" };
-    private static readonly Option<string> From = new("--checkpoint") { Description = "The checkpoint to export", Required = true, HelpName = "CHECKPOINT" };
+    private static readonly Option<string> From = new("--checkpoint") { Description = "The checkpoint to export; runs/RUN/checkpoints/best is the best on held-out data", Required = true, HelpName = "CHECKPOINT" };
     private static readonly Option<string> Tokenizer = new("--tokenizer") { Description = "The tokenizer that is put beside the weights", Required = true, HelpName = "TOKENIZER" };
     private static readonly Option<long> MaxShard = new("--max-shard-bytes") { Description = "Largest weight file; 0 means 5 GB" };
     private static readonly Option<ExportDataType> DataType = EnumOption.Of("--data-type", "Type of the weights", ("bf16", ExportDataType.Bf16), ("fp16", ExportDataType.Fp16), ("fp32", ExportDataType.Fp32));
@@ -52,7 +52,7 @@ internal static class CheckpointCommands
 
     private static async Task<int> ListAsync(CliContext context, ParseResult parse)
     {
-        Table table = new Table().Border(TableBorder.Rounded).AddColumns("checkpoint", "step", "loss", "tokens", "size");
+        Table table = new Table().Border(TableBorder.Rounded).AddColumns("checkpoint", "step", "loss", "held out", "tokens", "size");
         string page = "";
         do
         {
@@ -62,7 +62,7 @@ internal static class CheckpointCommands
                 if (context.Json)
                     context.WriteJson(checkpoint);
                 else
-                    table.AddRow(checkpoint.Name.EscapeMarkup(), checkpoint.Step.ToString(CultureInfo.InvariantCulture), Text.Loss(checkpoint.Loss), Text.Count(checkpoint.TokensSeen), Text.Bytes(checkpoint.SizeBytes));
+                    table.AddRow(checkpoint.Name.EscapeMarkup(), checkpoint.Step.ToString(CultureInfo.InvariantCulture), Text.Loss(checkpoint.Loss), HeldOut(checkpoint), Text.Count(checkpoint.TokensSeen), Text.Bytes(checkpoint.SizeBytes));
             }
 
             page = answer.NextPageToken;
@@ -72,6 +72,9 @@ internal static class CheckpointCommands
             context.Terminal.Write(table);
         return ExitCodes.Ok;
     }
+
+    private static string HeldOut(Checkpoint checkpoint) =>
+        (checkpoint.HasHeldOutLoss ? Text.Loss(checkpoint.HeldOutLoss) : "") + (checkpoint.IsBest ? " best" : "");
 
     private static async Task<int> ExportAsync(CliContext context, ParseResult parse)
     {

@@ -14,8 +14,6 @@ internal static class TrainCommands
     private static readonly Option<string> Dataset = new("--dataset") { Description = "E.g. datasets/my-data", Required = true, HelpName = "DATASET" };
     private static readonly Option<int> MicroBatch = new("--micro-batch") { Description = "Rows of one forward pass on one rank", DefaultValueFactory = _ => 1 };
     private static readonly Option<Precision> PrecisionOption = EnumOption.Of("--precision", "Type of the weights in compute", ("bf16", Precision.Bf16), ("fp32", Precision.Fp32), ("fp16", Precision.Fp16));
-    private static readonly Argument<string> Prompt = new("PROMPT") { Description = "The text to continue" };
-    private static readonly Option<int> MaxNewTokens = new("--max-new-tokens") { Description = "0 means 64" };
 
     public static Command Build()
     {
@@ -25,7 +23,7 @@ internal static class TrainCommands
         return command;
     }
 
-    private static Command Own() => new("train", "Train, evaluate and sample models.")
+    private static Command Own() => new("train", "Train and evaluate models.")
     {
         TrainStartCommand.Build(),
         new Command("watch", """
@@ -50,12 +48,6 @@ internal static class TrainCommands
             Example:
               drover train evaluate models/my-model --dataset datasets/held-out
             """) { Model, Dataset, MicroBatch, PrecisionOption, JobStart.Detach }.Does(EvaluateAsync),
-        new Command("generate", """
-            Continue a text greedily.
-
-            Example:
-              drover train generate models/my-model "Once upon a time"
-            """) { Model, Prompt, MaxNewTokens }.Does(GenerateAsync),
     };
 
     private static async Task<int> EvaluateAsync(CliContext context, ParseResult parse)
@@ -76,19 +68,6 @@ internal static class TrainCommands
     {
         EvaluationResult result = evaluation.Result;
         return string.Create(CultureInfo.InvariantCulture, $"loss {result.Loss:0.0000}, perplexity {result.Perplexity:0.00}, {result.BitsPerByte:0.0000} bits per byte, {result.LabelTokens} tokens");
-    }
-
-    private static async Task<int> GenerateAsync(CliContext context, ParseResult parse)
-    {
-        var request = new GenerateTextRequest
-        {
-            Model = await ModelAsync(context, parse).ConfigureAwait(false),
-            Prompt = parse.GetValue(Prompt),
-            MaxNewTokens = parse.GetValue(MaxNewTokens),
-        };
-        GenerateTextResponse answer = await context.Trainer.GenerateTextAsync(request, cancellationToken: context.Cancellation).ConfigureAwait(false);
-        context.Write(answer, () => request.Prompt + answer.Text);
-        return ExitCodes.Ok;
     }
 
     // A bare name is a model of the store, unless there is such a folder here.

@@ -32,6 +32,8 @@ internal static class TrainStartCommand
     private static readonly Option<bool> Recompute = new("--recompute") { Description = "Save memory: run blocks forward again in the backward pass" };
     private static readonly Option<int> HeadChunk = new("--head-chunk-tokens") { Description = "Save memory: tokens of one slice of the head; 0 takes all at once" };
     private static readonly Option<long> CheckpointEvery = new("--checkpoint-every") { Description = "Steps between checkpoints; 0: only at the end" };
+    private static readonly Option<string[]> HeldOut = new("--held-out") { Description = "A dataset that is not trained on, to be evaluated; may be given again", HelpName = "[LABEL=]DATASET" };
+    private static readonly Option<long> EvaluateEvery = new("--evaluate-every") { Description = "Steps between evaluations on --held-out; 0: only at the end" };
     private static readonly Option<long> Seed = new("--seed") { Description = "Seed of the row order and of random weights" };
     private static readonly Option<bool> DryRun = new("--dry-run") { Description = "Check everything and start nothing" };
     private static readonly Option<Precision> PrecisionOption = EnumOption.Of("--precision", "Type of the weights in compute", ("bf16", Precision.Bf16), ("fp32", Precision.Fp32), ("fp16", Precision.Fp16));
@@ -46,7 +48,8 @@ internal static class TrainStartCommand
 
     /// <summary>What a finished run says.</summary>
     public static string Describe(TrainingJob job) =>
-        $"{job.Result.Checkpoint}: {job.Result.Steps} steps, {Text.Count(job.Result.TokensSeen)} tokens, loss {Text.Loss(job.Result.FirstLoss)} -> {Text.Loss(job.Result.LastLoss)}";
+        $"{job.Result.Checkpoint}: {job.Result.Steps} steps, {Text.Count(job.Result.TokensSeen)} tokens, loss {Text.Loss(job.Result.FirstLoss)} -> {Text.Loss(job.Result.LastLoss)}"
+        + (job.Result.BestCheckpoint.Length > 0 ? $"; best on held-out data: {job.Result.BestCheckpoint}, loss {Text.Loss(job.Result.BestLoss)}" : "");
 
     private static Command Own() => new Command("start", """
         Start a training run and watch it. How it is spread over ranks is a preset and options; --dry-run shows the plan.
@@ -58,7 +61,7 @@ internal static class TrainStartCommand
         """)
     {
         Name, Model, Config, Checkpoint, Dataset, Tokenizer, Steps, Epochs, GlobalBatch, MicroBatch, Ranks, Threads, LearningRate, Schedule, Warmup, WarmupRatio, DecayRatio, WeightDecay,
-        Neftune, Frozen, EmbeddingsOnly, PrecisionOption, Recompute, HeadChunk, CheckpointEvery, Seed, DryRun, JobStart.Detach,
+        Neftune, Frozen, EmbeddingsOnly, PrecisionOption, Recompute, HeadChunk, CheckpointEvery, HeldOut, EvaluateEvery, Seed, DryRun, JobStart.Detach,
     }.Does(RunAsync);
 
     private static async Task<int> RunAsync(CliContext context, ParseResult parse)
@@ -103,10 +106,15 @@ internal static class TrainStartCommand
             Parallelism = ParallelismOptions.Read(parse),
             Lora = LoraOptions.Read(parse),
         };
+        if (parse.GetValue(HeldOut) is { Length: > 0 } heldOut)
+            spec.HeldOut = new HeldOutSpec { Datasets = { heldOut.Select(HeldOutDatasetOf) }, IntervalSteps = parse.GetValue(EvaluateEvery) };
         if (parse.GetValue(WeightDecay) is { } decay)
             spec.Optimizer.WeightDecay = decay;
         return spec;
     }
+
+    private static HeldOutDataset HeldOutDatasetOf(string text) =>
+        text.Split('=', 2) is [var label, var dataset] ? new HeldOutDataset { Label = label, Dataset = dataset } : new HeldOutDataset { Dataset = text };
 
     private static async Task SetStartAsync(TrainingSpec spec, InputUploader inputs, ParseResult parse)
     {

@@ -42,6 +42,9 @@ internal sealed class LiveScreen(CliContext context) : IJobScreen
                 _notes[name] = $"loss {Text.Loss(what.StepMetrics.Loss)}  {Text.Count(what.StepMetrics.TokensPerSecond)} tokens/s";
                 Bar(screen, name).Description = Describe(name, _notes[name]);
                 break;
+            case JobEvent.EventOneofCase.Evaluation:
+                context.Terminal.MarkupLineInterpolated($"[dim]{name}:[/] {PlainScreen.Line(what.Evaluation)}");
+                break;
             case JobEvent.EventOneofCase.Log:
                 context.Terminal.MarkupLineInterpolated($"[dim]{name}:[/] {what.Log.Message}");
                 break;

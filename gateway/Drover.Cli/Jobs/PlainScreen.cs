@@ -31,6 +31,8 @@ internal sealed class PlainScreen(CliContext context) : IJobScreen
                 return $"checkpoint {what.CheckpointCommitted.Checkpoint}";
             case JobEvent.EventOneofCase.StepMetrics:
                 return IsShown(update.Step, what.StepMetrics.Step) ? Line(what.StepMetrics) : null;
+            case JobEvent.EventOneofCase.Evaluation:
+                return Line(what.Evaluation);
             case JobEvent.EventOneofCase.Progress:
                 bool isNew = !_progress.TryGetValue(update.Step, out Progress? before) || before.Stage != what.Progress.Stage;
                 _progress[update.Step] = what.Progress;
@@ -50,5 +52,9 @@ internal sealed class PlainScreen(CliContext context) : IJobScreen
 
     internal static string Line(StepMetrics metrics) => string.Create(
         CultureInfo.InvariantCulture,
-        $"step {metrics.Step}  loss {Text.Loss(metrics.Loss)}  lr {metrics.LearningRate:0.00e+0}  grad {metrics.GradNorm:0.000}  {Text.Count(metrics.TokensPerSecond)} tokens/s  {metrics.ModelFlopsPerSecond / 1e9:0.0} GFLOP/s  {Text.Bytes(metrics.MemoryBytes)}");
+        $"step {metrics.Step}  loss {Text.Loss(metrics.Loss)}  lr {metrics.LearningRate:0.00e+0}  grad {metrics.GradNorm:0.000}  {Text.Count(metrics.TokensPerSecond)} tokens/s  {metrics.ModelFlopsPerSecond / 1e9:0.0} GFLOP/s  MFU {metrics.Mfu:0.00}  {Text.Bytes(metrics.MemoryBytes)}");
+
+    internal static string Line(EvaluationMetrics metrics) => string.Create(
+        CultureInfo.InvariantCulture,
+        $"evaluation {metrics.Step}  loss {Text.Loss(metrics.Loss)}  perplexity {metrics.Perplexity:0.00}{(metrics.Datasets.Count > 1 ? "  (" + string.Join(", ", metrics.Datasets.Select(d => $"{d.Label} {Text.Loss(d.Loss)}")) + ")" : "")}{(metrics.IsBest ? "  best so far" : "")}");
 }

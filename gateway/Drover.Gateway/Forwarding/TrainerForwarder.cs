@@ -41,4 +41,7 @@ internal sealed class TrainerForwarder(TrainerService.TrainerServiceClient clien
 
     public override Task<GenerateTextResponse> GenerateText(GenerateTextRequest request, ServerCallContext context) =>
         Forward.UnaryAsync<GenerateTextRequest, GenerateTextResponse>(Service, client.GenerateTextAsync, request, context);
+
+    public override Task StreamText(StreamTextRequest request, IServerStreamWriter<StreamTextResponse> responseStream, ServerCallContext context) =>
+        Forward.StreamAsync<StreamTextRequest, StreamTextResponse>(Service, client.StreamText, request, responseStream, context);
 }

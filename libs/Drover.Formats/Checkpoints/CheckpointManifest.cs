@@ -43,6 +43,12 @@ public sealed record CheckpointManifest
     /// <summary>Of a run with LoRA: what its adapters are; null for others.</summary>
     public LoraSpec? Adapter { get; init; }
 
+    /// <summary>What the guard against spikes knows; null in checkpoints of before it was.</summary>
+    public GuardState? Guard { get; init; }
+
+    /// <summary>Of a run that is evaluated on held-out data: the last evaluation and the best; null for others.</summary>
+    public HeldOutState? HeldOut { get; init; }
+
     /// <summary>The Hugging Face config.json of the model, as text.</summary>
     public required string ModelConfig { get; init; }
 
@@ -75,6 +81,27 @@ public sealed record LossScaleState(double Scale, long GoodSteps, long SkippedSt
 /// <param name="Model">Object-store prefix of a Hugging Face folder or a checkpoint.</param>
 /// <param name="Hash">Of its weights: see <c>Drover.Formats.Weights.IModelWeights.HashAsync</c>.</param>
 public sealed record BaseReference(string Model, string Hash);
+
+/// <summary>What the guard against loss spikes knows, the same under every layout.</summary>
+/// <param name="Losses">Of the last steps that updated the weights, the latest last.</param>
+/// <param name="GradNorms">The same of the gradient norm.</param>
+/// <param name="SkippedSteps">Steps of the run whose update the guard left out.</param>
+/// <param name="SkipsInRow">Of them, those since the last update.</param>
+/// <param name="SkippedBatches">Batches of the order of rows that were left out by going back.</param>
+public sealed record GuardState(IReadOnlyList<double> Losses, IReadOnlyList<double> GradNorms, long SkippedSteps, int SkipsInRow, long SkippedBatches)
+{
+    /// <summary>Of a new run.</summary>
+    public static GuardState Start { get; } = new([], [], 0, 0, 0);
+}
+
+/// <summary>How a run does on held-out data.</summary>
+/// <param name="Measure">Identity of the data and of what says best: losses of another measure are not compared with these.</param>
+/// <param name="Step">Of the last evaluation.</param>
+/// <param name="Loss">What it gave by that measure, nats per labelled token.</param>
+/// <param name="Losses">The same of each dataset, by label.</param>
+/// <param name="BestStep">Of the best one; that step is saved.</param>
+/// <param name="BestLoss">What it gave.</param>
+public sealed record HeldOutState(string Measure, long Step, double Loss, IReadOnlyDictionary<string, double> Losses, long BestStep, double BestLoss);
 
 /// <summary>A safetensors file that one rank wrote.</summary>
 /// <param name="File">Relative to the manifest.</param>
@@ -112,4 +139,5 @@ public sealed record TensorSlice(string File, string Key, long[] Offset, long[] 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true, NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals)]
 [JsonSerializable(typeof(CheckpointManifest))]
 [JsonSerializable(typeof(WrittenShard))]
+[JsonSerializable(typeof(BestCheckpoint))]
 public sealed partial class CheckpointManifestJson : JsonSerializerContext;

@@ -40,10 +40,12 @@ public sealed class CheckpointReader
     /// <summary>The model's config.</summary>
     public LlamaConfig ModelConfig { get; }
 
-    /// <summary>Opens a published checkpoint.</summary>
+    /// <summary>Opens a published checkpoint, or the one that a name of <see cref="RunKeys.Best"/> stands for now.</summary>
     /// <exception cref="DroverException">NotFound when it is not there or not published; DataLoss when its manifest is damaged.</exception>
     public static async Task<CheckpointReader> OpenAsync(IObjectStore store, string prefix, CancellationToken cancellation)
     {
+        if (RunKeys.IsBest(prefix))
+            prefix = (await BestCheckpoint.ReadAsync(store, prefix, cancellation).ConfigureAwait(false)).Checkpoint;
         string key = ObjectKey.Join(prefix, CheckpointManifest.FileName);
         if (await store.FindAsync(key, cancellation).ConfigureAwait(false) is null)
         {

@@ -3,6 +3,8 @@ namespace Drover.Formats.Checkpoints;
 /// <summary>Where a run's things lie in the object store.</summary>
 public static class RunKeys
 {
+    private const string BestName = "best";
+
     /// <summary>"runs/&lt;run&gt;".</summary>
     public static string Run(string run) => $"runs/{run}";
 
@@ -11,6 +13,12 @@ public static class RunKeys
 
     /// <summary>Folder of all checkpoints of a run.</summary>
     public static string Checkpoints(string run) => $"runs/{run}/checkpoints/";
+
+    /// <summary>What stands for the checkpoint of a run with the best loss on held-out data, where a checkpoint is asked for.</summary>
+    public static string Best(string run) => $"{Checkpoints(run)}{BestName}";
+
+    /// <summary>Whether a name is that of a best checkpoint.</summary>
+    public static bool IsBest(string name) => name.EndsWith("/checkpoints/" + BestName, StringComparison.Ordinal);
 
     /// <summary>Folder of TensorBoard event files.</summary>
     public static string TensorBoard(string run) => $"runs/{run}/tensorboard";

@@ -24,6 +24,9 @@ public sealed class CheckpointWeights : IModelWeights
     /// <inheritdoc />
     public LlamaConfig Config => _checkpoint.ModelConfig;
 
+    /// <inheritdoc />
+    public string Prefix => _checkpoint.Prefix;
+
     /// <summary>Where weights that the checkpoint does not hold are read; null where it holds all.</summary>
     public IModelWeights? Base { get; }
 

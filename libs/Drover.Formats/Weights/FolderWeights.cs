@@ -16,6 +16,9 @@ public sealed class FolderWeights(IObjectStore store, HuggingFaceModel model) : 
     public LlamaConfig Config => model.Config;
 
     /// <inheritdoc />
+    public string Prefix => model.Prefix;
+
+    /// <inheritdoc />
     public Task<string> HashAsync(CancellationToken cancellation) => FileDigests.HashOfWeightsAsync(store, model.Prefix, cancellation);
 
     /// <inheritdoc />

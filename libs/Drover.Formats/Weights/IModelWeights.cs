@@ -11,6 +11,9 @@ public interface IModelWeights
     /// <summary>The model.</summary>
     LlamaConfig Config { get; }
 
+    /// <summary>The object-store prefix that they lie under.</summary>
+    string Prefix { get; }
+
     /// <summary>What makes these weights these, by content: the same content has the same hash wherever it lies.</summary>
     Task<string> HashAsync(CancellationToken cancellation);
 

@@ -26,6 +26,7 @@ public sealed class VocabularyExpander
     private readonly List<string> _rejected = [];
     private readonly List<Merge> _newMerges = [];
     private MergeTable _table;
+    private Merger _merger;
     private int _nextPriority;
     private float _nextScore;
     private int _known;
@@ -47,6 +48,7 @@ public sealed class VocabularyExpander
 
         _merged = vocabulary.MergesAreThoseOfPieces();
         _table = new MergeTable(vocabulary.Merges);
+        _merger = new Merger(_table);
         _nextPriority = vocabulary.Merges.Count == 0 ? 0 : vocabulary.Merges.Max(m => m.Priority) + 1;
         // LLaMA-2 gives runs of spaces -1e9, below which 32 bits cannot count; no new piece holds such a run, so they may stay behind.
         _nextScore = MathF.Floor(_pieces.Where(p => p.Kind == SentencePieceKind.Normal && p.Score > LeastScore).Select(p => p.Score).DefaultIfEmpty(0).Min()) - 1;
@@ -111,7 +113,7 @@ public sealed class VocabularyExpander
                 return "it has a control character or is not valid Unicode";
         }
 
-        if (_base.Family == TokenizerFamily.ByteLevelBpe && Llama3Words.Next(text) != text.Length)
+        if (!_baseTokenizer.IsOneWord(text))
             return "the tokenizer's pattern cuts it into several words, so it could never be found";
         return null;
     }
@@ -166,6 +168,7 @@ public sealed class VocabularyExpander
             cancellation.ThrowIfCancellationRequested();
             IReadOnlyList<Merge> merges = Vocabulary.MergesOf(_pieces);
             _table = new MergeTable(merges);
+            _merger = new Merger(_table);
             _nextPriority = merges[^1].Priority + 1;
             string[] lost = [.. _asked.Where(p => Reduce(p).Length > 1)];
             if (lost.Length == 0)
@@ -189,7 +192,7 @@ public sealed class VocabularyExpander
     private int[] Reduce(string piece)
     {
         int[] symbols = [.. piece.EnumerateRunes().Select(r => _ids.TryGetValue(r.ToString(), out int id) ? id : ~r.Value)];
-        return symbols[.._table.Apply(symbols)];
+        return symbols[.._merger.Apply(symbols)];
     }
 
     private string TextOf(int symbol) => symbol >= 0 ? _pieces[symbol].Text : new Rune(~symbol).ToString();

@@ -118,7 +118,9 @@ public abstract unsafe class CollectiveGroup : ICollectives
             ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(operation.Peer, WorldSize);
         }
 
-        return new TimedHandle(Start(Enter(operation)), this);
+        Enter(operation);
+        long started = Stopwatch.GetTimestamp();
+        return new TimedHandle(Start(operation), operation, started, this);
     }
 
     private Operation Enter(Operation operation)
@@ -129,13 +131,19 @@ public abstract unsafe class CollectiveGroup : ICollectives
     }
 
     /// <summary>Tells the counter how long the rank stood waiting.</summary>
-    private sealed class TimedHandle(ICollectiveHandle handle, CollectiveGroup group) : ICollectiveHandle
+    private sealed class TimedHandle(ICollectiveHandle handle, Operation operation, long started, CollectiveGroup group) : ICollectiveHandle
     {
+        private bool _isTold;
+
         public void Wait()
         {
-            long started = Stopwatch.GetTimestamp();
+            long from = Stopwatch.GetTimestamp();
             handle.Wait();
-            group.Traffic.AddWait(group.Axis, Stopwatch.GetElapsedTime(started));
+            long until = Stopwatch.GetTimestamp();
+            group.Traffic.AddWait(group.Axis, Stopwatch.GetElapsedTime(from, until));
+            if (group.Traffic.Trace is { } trace && !_isTold)
+                trace.Waited(group.Axis, operation.Name, TrafficCounter.Payload(operation, group.WorldSize), started, handle is ITimedOperation { DoneAt: > 0 } timed ? timed.DoneAt : until, from, until);
+            _isTold = true;
         }
     }
 }

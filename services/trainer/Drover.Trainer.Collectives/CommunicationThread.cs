@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 
 namespace Drover.Trainer.Collectives;
@@ -162,11 +163,14 @@ internal sealed partial class CommunicationThread : IDisposable
 }
 
 /// <summary>An operation on the communication thread: begun once, then moved until it is done.</summary>
-internal abstract class MpiOperation : ICollectiveHandle
+internal abstract class MpiOperation : ICollectiveHandle, ITimedOperation
 {
     private readonly TaskCompletionSource _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     public CommunicationThread? Thread { get; set; }
+
+    /// <inheritdoc />
+    public long DoneAt { get; private set; }
 
     /// <summary>Starts it, without waiting for anything.</summary>
     public abstract void Begin();
@@ -177,6 +181,7 @@ internal abstract class MpiOperation : ICollectiveHandle
     /// <summary>Lets those go who wait for it.</summary>
     public void End(Exception? failure)
     {
+        DoneAt = Stopwatch.GetTimestamp();
         if (failure is null)
             _done.TrySetResult();
         else

@@ -10,6 +10,9 @@ public sealed class TrafficCounter
     private readonly Dictionary<(string Axis, string Operation), TrafficEntry> _entries = [];
     private readonly Dictionary<string, TimeSpan> _waits = new(StringComparer.Ordinal);
 
+    /// <summary>Told of operations as they are waited for; null for nobody. The rank's own thread sets it and is the one that tells.</summary>
+    public ICollectiveTrace? Trace { get; set; }
+
     /// <summary>What was counted since the last <see cref="Reset"/>, by axis, then by operation.</summary>
     public IReadOnlyList<TrafficEntry> Snapshot()
     {
@@ -57,7 +60,7 @@ public sealed class TrafficCounter
         }
     }
 
-    private static long Payload(Operation operation, int ranks) => operation.Kind switch
+    internal static long Payload(Operation operation, int ranks) => operation.Kind switch
     {
         OperationKind.ReduceScatter or OperationKind.AllGather => operation.Bytes * ranks,
         OperationKind.AllToAll => operation.SendBytes.Sum(),

@@ -48,6 +48,9 @@ public sealed record EngineSpec
     /// <summary>Of <see cref="Precision.Fp16"/>.</summary>
     public LossScaleSpec LossScale { get; init; } = new();
 
+    /// <summary>What is done about losses and gradients that are not as they should be.</summary>
+    public GuardSpec Guard { get; init; } = new();
+
     /// <summary>Clips the gradient's norm over all weights and ranks to this; 0 does not clip.</summary>
     public double MaxGradNorm { get; init; } = 1.0;
 
@@ -88,6 +91,7 @@ public sealed record EngineSpec
         Require(Optimizer.WeightDecay >= 0, $"weight_decay is {Optimizer.WeightDecay}");
         problems.AddRange(Schedule.Problems());
         problems.AddRange(LossScale.Problems());
+        problems.AddRange(Guard.Problems());
         problems.AddRange(Rates.Problems(config, Lora));
         problems.AddRange(Lora is null ? [] : [.. Lora.Problems(), .. Lora.Problems(config)]);
         Require(NeftuneAlpha >= 0 && double.IsFinite(NeftuneAlpha), $"neftune_alpha is {NeftuneAlpha}");

@@ -8,11 +8,12 @@ using static TorchSharp.torch;
 
 namespace Drover.Trainer.Engine;
 
-/// <summary>A LLaMA with weights and without gradients: evaluates and continues text. Not thread safe.</summary>
+/// <summary>A LLaMA with weights and without gradients: evaluates, and is what <see cref="TextGenerator"/> continues texts with. Not thread safe.</summary>
 public sealed class LanguageModel : IDisposable
 {
     private const int EvaluationChunkTokens = 1024;
     private readonly List<Tensor> _flats = [];
+    private readonly CachedAttention _attention = new();
 
     /// <summary>Allocates the weights; they are zero until they are loaded.</summary>
     /// <param name="config">The model.</param>
@@ -23,7 +24,7 @@ public sealed class LanguageModel : IDisposable
     {
         if (threads > 0)
             set_num_threads(threads);
-        Blocks = new LlamaPart(config, precision, PartSpan.Whole(config));
+        Blocks = new LlamaPart(config, precision, PartSpan.Whole(config), attention: _attention);
         foreach (BlockWeights block in Blocks.Blocks)
         {
             _flats.Add(zeros([block.Count], Blocks.Type).DetachFromDisposeScope());
@@ -89,24 +90,26 @@ public sealed class LanguageModel : IDisposable
         return Head(Blocks.Infer(batch)).data<float>().ToArray();
     }
 
-    /// <summary>Greedy continuation of a prompt, without the prompt; ends before an id of <paramref name="endIds"/>.</summary>
-    public int[] GenerateGreedy(IReadOnlyList<int> prompt, int maxNewTokens, IReadOnlyCollection<int> endIds, CancellationToken cancellation = default)
-    {
-        if (prompt.Count == 0)
-            throw new DroverException(FailureCode.InvalidArgument, "EMPTY_PROMPT", "The prompt has no token: give at least the beginning-of-sequence token.");
-        List<int> ids = [.. prompt];
-        while (ids.Count < prompt.Count + maxNewTokens)
-        {
-            cancellation.ThrowIfCancellationRequested();
-            using var scope = NewDisposeScope();
-            using TokenBatch batch = TokenBatch.FromDocument(ids);
-            int next = (int)Head(Blocks.Infer(batch).narrow(0, ids.Count - 1, 1)).argmax().item<long>();
-            if (endIds.Contains(next))
-                break;
-            ids.Add(next);
-        }
+    /// <summary>Keys and values for texts that are continued; the caller's to dispose.</summary>
+    /// <param name="texts">How many.</param>
+    /// <param name="capacity">Tokens that each may come to, its prompt among them.</param>
+    internal KeyValueCache NewCache(int texts, int capacity) => new(Config, Blocks.Type, texts, capacity);
 
-        return [.. ids.Skip(prompt.Count)];
+    /// <summary>Reads whole prompts into an empty cache.</summary>
+    /// <returns>Logits of what follows each, [prompts, vocabulary], fp32, in the caller's dispose scope.</returns>
+    internal Tensor Read(IReadOnlyList<IReadOnlyList<int>> prompts, KeyValueCache cache)
+    {
+        using TokenBatch batch = TokenBatch.From([.. prompts.Select(p => new PackedRow([.. p], [.. p.Select(_ => PackedRow.Ignored)], [p.Count]))]);
+        long end = 0;
+        return Read(batch, cache, [.. prompts.Select(p => (end += p.Count) - 1)]);
+    }
+
+    /// <summary>Reads the next token of each text.</summary>
+    /// <returns>As of the prompts.</returns>
+    internal Tensor Read(IReadOnlyList<int> ids, KeyValueCache cache)
+    {
+        using TokenBatch batch = TokenBatch.Following(ids, cache.Lengths);
+        return Read(batch, cache, null);
     }
 
     /// <inheritdoc />
@@ -141,6 +144,21 @@ public sealed class LanguageModel : IDisposable
                 if ((uint)id >= (uint)config.VocabSize)
                     throw new DroverException(FailureCode.FailedPrecondition, "VOCABULARY_MISMATCH", $"The dataset holds token id {id}; the model has {config.VocabSize} embedding rows. Prepare the dataset with the model's tokenizer, or resize the model to it.");
             }
+        }
+    }
+
+    private Tensor Read(TokenBatch batch, KeyValueCache cache, long[]? rows)
+    {
+        using var scope = NewDisposeScope();
+        _attention.Cache = cache;
+        try
+        {
+            Tensor hidden = Blocks.Infer(batch, cache);
+            return Head(rows is null ? hidden : hidden.index_select(0, tensor(rows))).MoveToOuterDisposeScope();
+        }
+        finally
+        {
+            _attention.Cache = null;
         }
     }
 

@@ -16,7 +16,7 @@ internal sealed class Passage : IDisposable
     /// <param name="rank">Which part of them is this rank's.</param>
     /// <param name="parts">Parts of the model on this rank.</param>
     /// <param name="dropout">Of adapters, given the first of this rank's tokens; null for none.</param>
-    public Passage(MicroBatch batch, LlamaPart model, ParallelSpec spec, RankCoordinates rank, int parts, Func<long, int, IDropoutMasks>? dropout)
+    public Passage(MicroBatch batch, LlamaPart model, ParallelSpec spec, RankCoordinates rank, int parts, Func<long, int, IDropoutMasks>? dropout = null)
     {
         MicroBatch = batch;
         int tokens = batch.Rows.Sum(r => r.InputIds.Length);

@@ -19,8 +19,14 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
     private BlockState? _reducing;
     private long _keptPerToken;
 
+    /// <summary>What is told of each span; null for nobody.</summary>
+    public StepTrace? Trace { get; set; }
+
     /// <summary>Sum of the losses of the labelled tokens that this rank's head saw in the step, nats.</summary>
     public double LossSum { get; private set; }
+
+    /// <summary>The same by micro-batch, where the head is on this rank.</summary>
+    public Dictionary<int, double> Losses { get; } = [];
 
     public double ForwardSeconds { get; private set; }
 
@@ -33,6 +39,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
     public void Run(IReadOnlyList<MicroBatch> microBatches, double scale, long step)
     {
         (LossSum, ForwardSeconds, BackwardSeconds) = (0, 0, 0);
+        Losses.Clear();
         Array.Fill(_backwardsLeft, microBatches.Count);
         foreach (PipelineAction action in PipelineSchedule.Of(spec.Parallel, grid.Pipeline.Rank, microBatches.Count))
         {
@@ -66,7 +73,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         LlamaPart part = parts[action.Part];
         PartRun run = passage.Runs[action.Part];
         Tensor x = part.Span.HasEmbedding
-            ? Using(part.EmbeddingBlock, () => part.Embed(passage.Batch)).DetachFromDisposeScope()
+            ? Using(part.EmbeddingBlock, "embedding", () => part.Embed(passage.Batch)).DetachFromDisposeScope()
             : _links.ReceiveForward(passage.ResidualShape, part.Type, action.MicroBatch, action.Part);
         if (part.Span.HasEmbedding)
             _noise.AddTo(x, passage.MicroBatch, passage.FirstToken, step);
@@ -92,7 +99,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         PartRun run = passage.Runs[action.Part];
         bool isLast = --_backwardsLeft[action.Part] == 0;
         Tensor gradient = part.Span.HasHead
-            ? HeadBackward(part, run, passage, scale, isLast)
+            ? HeadBackward(part, run, passage, action.MicroBatch, scale, isLast)
             : _links.ReceiveBackward(passage.ResidualShape, part.Type, action.MicroBatch, action.Part);
         for (int i = part.Layers.Count - 1; i >= 0; i--)
         {
@@ -119,8 +126,9 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         _passages.Remove(action.MicroBatch);
     }
 
-    private Tensor HeadBackward(LlamaPart part, PartRun run, Passage passage, double scale, bool isLast)
+    private Tensor HeadBackward(LlamaPart part, PartRun run, Passage passage, int microBatch, double scale, bool isLast)
     {
+        using var span = new OpenSpan(Trace, "backward", "head and loss");
         BlockState head = states[part.HeadBlock], matrix = states[part.HeadMatrixBlock!];
         BlockState[] used = ReferenceEquals(head, matrix) ? [head] : [head, matrix];
         foreach (BlockState state in used)
@@ -133,6 +141,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         run.Output!.Dispose();
         run.Output = null;
         LossSum += loss;
+        Losses[microBatch] = loss;
         foreach (BlockState state in used)
         {
             state.Release();
@@ -147,6 +156,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
     private Tensor LayerBackward(LlamaPart part, int index, PartRun run, Tensor gradient, BatchContext context, bool isLast)
     {
         DecoderLayer layer = part.Layers[index];
+        using var span = new OpenSpan(Trace, "backward", layer.Name);
         BlockState state = states[layer.Weights];
         if (index > 0)
             states[part.Layers[index - 1].Weights].Prefetch();
@@ -155,6 +165,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         LayerKept? kept = run.Kept[index];
         if (kept is null)
         {
+            using var recompute = new OpenSpan(Trace, "recompute", layer.Name);
             (Tensor again, kept) = RunForward(layer, input, context, keep: true);
             again.Dispose();
             CountActivations(null, kept, 1);
@@ -172,6 +183,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
 
     private void EmbeddingBackward(LlamaPart part, Passage passage, Tensor gradient, bool isLast)
     {
+        using var span = new OpenSpan(Trace, "backward", "embedding");
         BlockState state = states[part.EmbeddingBlock];
         if (!IsTiedHere(part, state))
             state.BeginBackward();
@@ -193,6 +205,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
 
     private (Tensor Output, LayerKept? Kept) RunLayer(DecoderLayer layer, Tensor x, BatchContext context, bool keep)
     {
+        using var span = new OpenSpan(Trace, "forward", layer.Name);
         BlockState state = states[layer.Weights];
         state.Acquire();
         (Tensor output, LayerKept? kept) = RunForward(layer, x, context, keep);
@@ -209,8 +222,9 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         return (output, kept);
     }
 
-    private Tensor Using(BlockWeights block, Func<Tensor> work)
+    private Tensor Using(BlockWeights block, string name, Func<Tensor> work)
     {
+        using var span = new OpenSpan(Trace, "forward", name);
         BlockState state = states[block];
         state.Acquire();
         Tensor result = work();

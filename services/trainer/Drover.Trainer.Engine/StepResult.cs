@@ -12,8 +12,9 @@ namespace Drover.Trainer.Engine;
 /// <param name="BackwardSeconds">Of it, the head (forward and backward) and backward passes.</param>
 /// <param name="OptimizerSeconds">Of it, waiting for the last reductions, clipping and AdamW.</param>
 /// <param name="LossScale">What the loss was multiplied by before it was differentiated; 1 where the precision needs none.</param>
-/// <param name="SkippedSteps">Steps of the run, this one among them, that changed no weight because their gradients were not finite in fp16. In such a step <paramref name="GradNorm"/> is not finite.</param>
+/// <param name="SkippedSteps">Steps of the run, this one among them, that changed no weight: because their gradients were not finite in fp16 (then <paramref name="GradNorm"/> is not finite), or because the guard left them out.</param>
 /// <param name="ModelFlops">Floating-point operations that the model asks for over all ranks (3 times the forward products; recomputation is not counted).</param>
+/// <param name="Anomaly">What the guard said of the step; null for nothing.</param>
 public sealed record StepResult(
     long Step,
     double Loss,
@@ -27,7 +28,8 @@ public sealed record StepResult(
     double OptimizerSeconds,
     double ModelFlops,
     double LossScale = 1,
-    long SkippedSteps = 0);
+    long SkippedSteps = 0,
+    StepAnomaly? Anomaly = null);
 
 /// <summary>Loss of a model over a set of rows.</summary>
 /// <param name="LossSum">Nats, summed over labelled tokens.</param>

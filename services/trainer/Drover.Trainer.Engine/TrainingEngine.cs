@@ -56,11 +56,24 @@ public sealed class TrainingEngine : IDisposable
     /// <summary>What this rank moved, by axis and operation.</summary>
     public TrafficCounter Traffic => _grid.World.Traffic;
 
+    /// <summary>Is told what this rank does, span by span; null for nobody.</summary>
+    public StepTrace? Trace
+    {
+        get => _pass.Trace;
+        set => (_pass.Trace, Traffic.Trace) = (value, value);
+    }
+
     /// <summary>Optimizer steps done: 0, or what <see cref="LoadState"/> was given, and one more for each <see cref="Step"/>.</summary>
     public long StepsDone { get; private set; }
 
     /// <summary>In fp16, where the loss scale stands: of the state, and the same on every rank. Null for other precisions.</summary>
     public LossScaleState? LossScale { get; private set; }
+
+    /// <summary>What the guard knows, of the state: the same on every rank.</summary>
+    public GuardState Guard { get; private set; } = GuardState.Start;
+
+    /// <summary>What a row is called in messages, beside its id; null to leave it at the id.</summary>
+    public Func<long, string?>? PlaceOfRow { get; set; }
 
     /// <summary>Everything of this rank that a checkpoint needs: master weights, then first, then second moments.</summary>
     public IReadOnlyList<StateSlice> State => _model.State;
@@ -91,7 +104,8 @@ public sealed class TrainingEngine : IDisposable
     /// <param name="stepsDone">Steps that the state has behind it.</param>
     /// <param name="read">Fills them.</param>
     /// <param name="lossScale">Where the loss scale stood; null, or a precision without one, for the start.</param>
-    public void LoadState(long stepsDone, StateReader read, LossScaleState? lossScale = null)
+    /// <param name="guard">What the guard knew; null for nothing.</param>
+    public void LoadState(long stepsDone, StateReader read, LossScaleState? lossScale = null, GuardState? guard = null)
     {
         // One buffer for all: of a large model, one for each would be as much memory again.
         float[] buffer = new float[State.Concat(_model.Base).Max(s => s.Count)];
@@ -111,8 +125,12 @@ public sealed class TrainingEngine : IDisposable
 
         _model.PublishMaster();
         StepsDone = stepsDone;
+        Guard = guard ?? GuardState.Start;
         LossScale = _spec.Precision == Precision.Fp16 ? lossScale ?? _spec.LossScale.Start : null;
     }
+
+    /// <summary>Leaves rows out: those of the next step are of this batch (counted in global batches over the order of rows), or of a later one where the run is there already.</summary>
+    public void SkipToBatch(long batch) => Guard = Guard with { SkippedBatches = Math.Max(Guard.SkippedBatches, batch - StepsDone) };
 
     /// <summary>Copies a slice of <see cref="State"/> out.</summary>
     public void CopyState(StateSlice slice, Span<float> destination) => _model.CopyState(slice, destination);
@@ -120,16 +138,16 @@ public sealed class TrainingEngine : IDisposable
     /// <summary>
     /// Does step <see cref="StepsDone"/> + 1: its rows, forward, backward, reduction over ranks, clipping, AdamW.
     /// </summary>
+    /// <returns>What was done. Where it holds an anomaly of the kind Rollback, the step was not done, and the engine stands as before it.</returns>
     /// <exception cref="DroverException">
-    /// Internal when the loss or the gradient is not finite: the weights are then those before the step. In fp16 a gradient that is not
-    /// finite skips the update only, until the loss scale is below 1.
+    /// Internal when the guard says to stop: the weights are then those before the step. In fp16 a gradient that is not finite skips the
+    /// update only, until the loss scale is below 1.
     /// </exception>
     public StepResult Step()
     {
         long started = Stopwatch.GetTimestamp();
         long step = StepsDone + 1;
-        List<MicroBatch> microBatches = ReadMicroBatches(step);
-        double[] counts = CountTokens(microBatches);
+        (List<MicroBatch> microBatches, double[] counts) = ReadRows(step);
         if (counts[0] == 0)
             throw new DroverException(FailureCode.FailedPrecondition, "NO_LABELS", $"No row of step {step} has a token that carries loss.");
         using var scope = NewDisposeScope();
@@ -143,9 +161,23 @@ public sealed class TrainingEngine : IDisposable
         double rate = _spec.Optimizer.LearningRate * _spec.Schedule.FactorAt(step);
         // Every rank of a tensor group has the loss of its head whole.
         double loss = _grid.World.Sum(_grid.Tensor.Rank == 0 ? _pass.LossSum : 0) / counts[0];
-        double norm = Update(step, rate, loss);
-        StepsDone = step;
-        return new StepResult(step, loss, norm, rate, (long)counts[0], (long)counts[1], Stopwatch.GetElapsedTime(started).TotalSeconds, _pass.ForwardSeconds, _pass.BackwardSeconds, Stopwatch.GetElapsedTime(optimizing).TotalSeconds, ModelFlops.OfStep(Config, counts[1], counts[0], counts[2]), lossScale, LossScale?.SkippedSteps ?? 0);
+        (double norm, StepAnomaly? anomaly) = Update(step, rate, loss, microBatches);
+        if (anomaly is not { Action: AnomalyAction.Rollback })
+            StepsDone = step;
+        return new StepResult(step, loss, norm, rate, (long)counts[0], (long)counts[1], Stopwatch.GetElapsedTime(started).TotalSeconds, _pass.ForwardSeconds, _pass.BackwardSeconds, Stopwatch.GetElapsedTime(optimizing).TotalSeconds, ModelFlops.OfStep(Config, counts[1], counts[0], counts[2]), lossScale, SkippedSteps, anomaly);
+    }
+
+    /// <summary>Loss of the model as it stands on rows that are not trained on; changes nothing. Every rank calls it.</summary>
+    /// <param name="rows">All ranks have the same.</param>
+    /// <param name="maxRows">So many of them at most, spread evenly; 0 for all.</param>
+    /// <param name="cancellation">Gives up; then the engine is of no use any more.</param>
+    public EvaluationSums Evaluate(IRowSource rows, long maxRows = 0, CancellationToken cancellation = default)
+    {
+        long count = maxRows == 0 ? rows.RowCount : Math.Min(maxRows, rows.RowCount);
+        long[] ids = new long[count];
+        for (long i = 0; i < count; i++)
+            ids[i] = i * rows.RowCount / count;
+        return new EvaluationPass(Config, _model.Parts, _model.States, _grid, _spec).Run(rows, ids, cancellation);
     }
 
     /// <inheritdoc />
@@ -155,28 +187,68 @@ public sealed class TrainingEngine : IDisposable
         _grid.Dispose();
     }
 
-    private double Update(long step, double rate, double loss)
+    private long SkippedSteps => (LossScale?.SkippedSteps ?? 0) + Guard.SkippedSteps;
+
+    private (double Norm, StepAnomaly? Anomaly) Update(long step, double rate, double loss, List<MicroBatch> microBatches)
     {
         double lossScale = LossScale?.Scale ?? 1;
         // A sum over all ranks: what is not finite on one is not finite on any, so that all skip or none.
-        double norm = Math.Sqrt(_grid.World.Sum(_model.FinishGradients())) / lossScale;
-        bool isFinite = double.IsFinite(norm);
-        LossScaleState? next = LossScale is null ? null : _spec.LossScale.After(LossScale, isFinite);
-        if (!double.IsFinite(loss) || (!isFinite && next is not { Scale: >= 1 }))
-            throw new DroverException(FailureCode.Internal, "NOT_FINITE", $"Step {step}: the loss is {loss} and the gradient norm {norm}{(next is null ? "" : $" at a loss scale of {lossScale}")}. Lower the learning rate, or train in {(next is null ? "fp32" : "bf16 or fp32")}.");
-        LossScale = next;
-        if (isFinite)
-            UpdateWeights(step - (next?.SkippedSteps ?? 0), rate, norm, lossScale);
-        _model.Arena?.EndStep(isWhole: isFinite);
-        return norm;
+        double norm = Norm() / lossScale;
+        LossScaleState? next = LossScale is null ? null : _spec.LossScale.After(LossScale, double.IsFinite(norm));
+        // An overflow that a smaller loss scale will cure.
+        bool isOverflow = double.IsFinite(loss) && !double.IsFinite(norm) && next is { Scale: >= 1 };
+        StepAnomaly? anomaly = isOverflow || _spec.Guard.Judge(Guard, loss, norm) is not { } verdict ? null : Anomaly(step, verdict, microBatches);
+        bool isUpdated = !isOverflow && anomaly is null or { Action: AnomalyAction.Warn };
+        if (isUpdated || isOverflow)
+            LossScale = next;
+        if (isUpdated)
+        {
+            UpdateWeights(step - SkippedSteps, rate, norm, lossScale);
+            Guard = _spec.Guard.Updated(Guard, loss, norm);
+        }
+        else if (anomaly is { Action: AnomalyAction.Skip })
+        {
+            Guard = Guard with { SkippedSteps = Guard.SkippedSteps + 1, SkipsInRow = Guard.SkipsInRow + 1 };
+        }
+
+        _model.Arena?.EndStep(isWhole: isUpdated);
+        return (norm, anomaly);
     }
+
+    private double Norm()
+    {
+        using var span = new OpenSpan(Trace, "optimizer", "last reductions and norm");
+        return Math.Sqrt(_grid.World.Sum(_model.FinishGradients()));
+    }
+
+    private StepAnomaly Anomaly(long step, Verdict verdict, List<MicroBatch> microBatches)
+    {
+        IReadOnlyList<SuspectBatch> batches = SuspectRows.Gather(_grid, microBatches, _pass.Losses);
+        string message = $"Step {step}: {verdict.What}. {SuspectRows.Describe(batches, PlaceOfRow)}";
+        bool isTooOften = verdict.Action == AnomalyAction.Skip && Guard.SkipsInRow >= _spec.Guard.MaxSkipsInRow;
+        if (verdict.Action != AnomalyAction.Stop && !isTooOften)
+            return new StepAnomaly(verdict.Action, message, [.. batches.SelectMany(b => b.RowIds).Order()], BatchOf(step) + 1);
+        string why = isTooOften ? $"{Guard.SkipsInRow} updates before it were skipped in a row, so the run ends" : "The weights are those before the step";
+        throw new DroverException(FailureCode.Internal, verdict.Reason, $"{message}. {why}. Look at those rows, lower the learning rate, train in {(LossScale is null ? "fp32" : "bf16 or fp32")}, or let the guard skip such steps or roll back.");
+    }
+
+    // In the order of rows, counted from 0: those that were left out are behind the run.
+    private long BatchOf(long step) => step - 1 + Guard.SkippedBatches;
 
     private void UpdateWeights(long updates, double rate, double norm, double lossScale)
     {
+        using var span = new OpenSpan(Trace, "optimizer", "update");
         double clip = _spec.MaxGradNorm > 0 && norm > _spec.MaxGradNorm ? norm / _spec.MaxGradNorm : 1;
         Tensor step = tensor((float)updates), scale = tensor((float)(clip * lossScale));
         foreach (BlockState state in _model.States.Values)
             state.Update(_spec.Optimizer, rate, step, scale);
+    }
+
+    private (List<MicroBatch> MicroBatches, double[] Counts) ReadRows(long step)
+    {
+        using var span = new OpenSpan(Trace, "data", "rows and counts");
+        List<MicroBatch> microBatches = ReadMicroBatches(step);
+        return (microBatches, CountTokens(microBatches));
     }
 
     // Labels, tokens, and the sum of squared document lengths (as far as windows see), over all replicas.
@@ -198,7 +270,7 @@ public sealed class TrainingEngine : IDisposable
         var batches = new List<MicroBatch>(accumulation);
         for (int a = 0; a < accumulation; a++)
         {
-            long first = ((step - 1) * _spec.GlobalBatchRows) + (((long)a * _grid.Replicas) + _grid.Coordinates.Data) * size;
+            long first = (BatchOf(step) * _spec.GlobalBatchRows) + (((long)a * _grid.Replicas) + _grid.Coordinates.Data) * size;
             long[] ids = [.. Enumerable.Range(0, size).Select(i => _order.RowAt(first + i))];
             PackedRow[] rows = [.. ids.Select(_rows.Read)];
             LanguageModel.CheckIds(Config, rows);

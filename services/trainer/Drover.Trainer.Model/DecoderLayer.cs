@@ -13,6 +13,9 @@ public sealed class DecoderLayer(LlamaConfig config, BlockWeights weights, int i
     private readonly AttentionHalf _attention = new(config, weights, index, borders, attention, lora);
     private readonly FeedForwardHalf _feedForward = new(config, weights, index, borders, lora);
 
+    /// <summary>What it is called where people see it.</summary>
+    public string Name { get; } = $"layer {index}";
+
     /// <summary>Its weights.</summary>
     public BlockWeights Weights => weights;
 

@@ -31,7 +31,7 @@ public static class HeadLoss
             Tensor h = hidden.narrow(0, start, count);
             (Tensor target, Tensor? mine) = VocabularyRows.Locate(targets.narrow(0, start, count).unsqueeze(1), vocabulary, matrix.shape[0]);
             Tensor isHere = mine ?? ones_like(target, ScalarType.Float32);
-            Tensor logits = h.matmul(matrix.t()).to(ScalarType.Float32);
+            Tensor logits = LogitsOf(h, matrix);
             Tensor targetLogits = logits.gather(1, target).mul_(isHere);
             vocabulary.Sum(targetLogits);
             (Tensor probabilities, Tensor normalizer) = Softmax(logits, vocabulary);
@@ -43,12 +43,20 @@ public static class HeadLoss
             // fp16 holds small probabilities only once they are scaled up; elsewhere the smaller tensors are scaled.
             bool isEarly = hidden.dtype == ScalarType.Float16;
             Tensor gradient = (isEarly ? probabilities.mul_(scale) : probabilities).to(hidden.dtype);
+            // With a large vocabulary the largest tensors of the step: none longer than it is needed.
+            probabilities.Dispose();
             double late = isEarly ? 1 : scale;
             hiddenGradient.narrow(0, start, count).copy_(gradient.matmul(matrix).mul_(late));
             Gradients.AddProduct(matrixGradient, matrixGradient is null || matrixGradient.shape[0] == gradient.shape[1] ? gradient : gradient.narrow(1, firstGradientRow, matrixGradient.shape[0]), h, late);
         }
 
         return loss;
+    }
+
+    private static Tensor LogitsOf(Tensor hidden, Tensor matrix)
+    {
+        using Tensor product = hidden.matmul(matrix.t());
+        return product.to(ScalarType.Float32);
     }
 
     // Probabilities of this rank's ids and the logarithm of the sum of exponentials over all ids, [labels, 1]. That logarithm is

@@ -158,17 +158,23 @@ public sealed class LlamaPart : IDisposable
     }
 
     /// <summary>A whole model without gradients: the normed hidden states, [tokens, hidden].</summary>
-    public Tensor Infer(TokenBatch batch)
+    /// <param name="batch">The tokens; with a cache that is not empty, the next one of each of its documents.</param>
+    /// <param name="cache">Of the part's <see cref="CachedAttention"/>; null for none.</param>
+    public Tensor Infer(TokenBatch batch, KeyValueCache? cache = null)
     {
         using var scope = NewDisposeScope();
         using var context = new BatchContext(batch, Rotary, Type);
+        cache?.Begin(batch);
         Tensor x = Embed(batch);
-        foreach (DecoderLayer layer in Layers)
+        for (int i = 0; i < Layers.Count; i++)
         {
-            Tensor next = layer.Forward(x, context, keep: false).Output;
+            cache?.EnterLayer(i);
+            Tensor next = Layers[i].Forward(x, context, keep: false).Output;
             x.Dispose();
             x = next;
         }
+
+        cache?.End();
 
         return AtenScripts.RmsNorm(x, HeadBlock[LlamaTensors.FinalNorm], Config.RmsNormEps).Result.MoveToOuterDisposeScope();
     }

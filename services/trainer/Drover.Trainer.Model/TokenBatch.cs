@@ -105,6 +105,12 @@ public sealed class TokenBatch : IDisposable
     public static TokenBatch FromDocument(IReadOnlyList<int> ids) =>
         From([new PackedRow([.. ids], [.. ids.Select(_ => PackedRow.Ignored)], [ids.Count])]);
 
+    /// <summary>One token of each of several documents, of which the tokens before are known.</summary>
+    /// <param name="ids">The tokens.</param>
+    /// <param name="positions">Of each in its document, which is as long as that takes.</param>
+    public static TokenBatch Following(IReadOnlyList<int> ids, IReadOnlyList<int> positions) =>
+        new(new Sources([.. ids], [.. positions], [.. positions.Select(p => p + 1)], [], []), [.. ids.Select(_ => 1L)]);
+
     /// <summary>Labels that a row contributes to the loss.</summary>
     public static int CountLabels(PackedRow row)
     {

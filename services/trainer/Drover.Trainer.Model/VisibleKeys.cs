@@ -15,8 +15,9 @@ public sealed class VisibleKeys : IDisposable
     private readonly int _window;
     private readonly float _hidden;
     private readonly ScalarType _type;
-    private readonly Tensor _plain;
+    private readonly Device _device;
     private readonly int _reach;
+    private Tensor? _plain;
 
     /// <summary>Prepares tiles.</summary>
     /// <param name="documentStarts">For each token of all documents, where its document starts.</param>
@@ -26,16 +27,11 @@ public sealed class VisibleKeys : IDisposable
     /// <param name="device">Where masks are to lie.</param>
     internal VisibleKeys(int[] documentStarts, int longest, int? window, ScalarType type, Device device)
     {
-        using var scope = NewDisposeScope();
-        (_documentStarts, _window, _type) = (documentStarts, window ?? int.MaxValue, type);
+        (_documentStarts, _window, _type, _device) = (documentStarts, window ?? int.MaxValue, type, device);
         // Far enough from infinity that a score may be added to it.
         _hidden = type == ScalarType.Float16 ? -3e4f : -1e30f;
         // Keys of a tile before its first query, at most: a tile begins a little before the window to have one of few lengths.
         _reach = (int)Math.Min(longest, (long)_window + AttentionTile.Alignment);
-        Tensor plain = full(TileSize, _reach + TileSize, _hidden, type, device).triu(_reach + 1);
-        if (_window < _reach + TileSize)
-            plain.add_(full(TileSize, _reach + TileSize, _hidden, type, device).tril(_reach - _window));
-        _plain = plain.DetachFromDisposeScope();
         Tiles = TilesOf((0, documentStarts.Length), (0, documentStarts.Length));
     }
 
@@ -58,7 +54,7 @@ public sealed class VisibleKeys : IDisposable
         Tensor mask;
         if (tile.IsPlain)
         {
-            mask = _plain.narrow(0, 0, tile.QueryCount).narrow(1, _reach - (tile.KeyCount - tile.QueryCount), tile.KeyCount);
+            mask = Plain().narrow(0, 0, tile.QueryCount).narrow(1, _reach - (tile.KeyCount - tile.QueryCount), tile.KeyCount);
         }
         else
         {
@@ -70,7 +66,7 @@ public sealed class VisibleKeys : IDisposable
                     values[to++] = key >= first && key <= query ? 0 : _hidden;
             }
 
-            mask = tensor(values, [tile.QueryCount, tile.KeyCount], _type, _plain.device);
+            mask = tensor(values, [tile.QueryCount, tile.KeyCount], _type, _device);
         }
 
         return _masks[tile] = mask.DetachFromDisposeScope();
@@ -81,6 +77,17 @@ public sealed class VisibleKeys : IDisposable
     {
         foreach (Tensor mask in _masks.Values)
             mask.Dispose();
-        _plain.Dispose();
+        _plain?.Dispose();
+    }
+
+    private Tensor Plain()
+    {
+        if (_plain is not null)
+            return _plain;
+        using var scope = NewDisposeScope();
+        Tensor plain = full(TileSize, _reach + TileSize, _hidden, _type, _device).triu(_reach + 1);
+        if (_window < _reach + TileSize)
+            plain.add_(full(TileSize, _reach + TileSize, _hidden, _type, _device).tril(_reach - _window));
+        return _plain = plain.DetachFromDisposeScope();
     }
 }

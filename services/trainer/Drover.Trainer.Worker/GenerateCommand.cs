@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json;
 using Drover.Errors;
 using Drover.Tokenization;
@@ -6,32 +7,54 @@ using Drover.Trainer.Engine;
 
 namespace Drover.Trainer.Worker;
 
-/// <summary>Greedy continuation of a prompt.</summary>
+/// <summary>Continues prompts and tells their text as it comes.</summary>
 internal static class GenerateCommand
 {
     public static async Task RunAsync(RankContext rank)
     {
         GenerateSpec spec = rank.Spec.Generate!;
         ModelSource source = await ModelSource.OpenAsync(rank.Store, spec.Model).ConfigureAwait(false);
-        ITextTokenizer tokenizer = await TokenizerFolder.LoadAsync(rank.Store, spec.Model, CancellationToken.None).ConfigureAwait(false);
+        ITextTokenizer tokenizer = await TokenizerFolder.LoadAsync(rank.Store, spec.Tokenizer, CancellationToken.None).ConfigureAwait(false);
         if (tokenizer.VocabularySize > source.Config.VocabSize)
-            throw new DroverException(FailureCode.FailedPrecondition, "VOCABULARY_MISMATCH", $"The tokenizer of '{spec.Model}' has {tokenizer.VocabularySize} ids and its model only {source.Config.VocabSize} embedding rows.");
+            throw new DroverException(FailureCode.FailedPrecondition, "VOCABULARY_MISMATCH", $"The tokenizer '{spec.Tokenizer}' has {tokenizer.VocabularySize} ids, and the model '{spec.Model}' only {source.Config.VocabSize} embedding rows.");
         using var model = new LanguageModel(source.Config, EvaluateCommand.PrecisionOf(rank.Spec), rank.Spec.Threads);
         model.LoadWeights(source.Read);
 
-        var prompt = new List<int>();
-        if (tokenizer.BosId >= 0)
-            prompt.Add(tokenizer.BosId);
-        prompt.AddRange(tokenizer.Encode(spec.Prompt));
-        if (prompt.Count == 0)
-            throw new DroverException(FailureCode.InvalidArgument, "EMPTY_PROMPT", $"The prompt is empty and the tokenizer of '{spec.Model}' has no token that begins a text. Give a prompt.");
-        int[] ids = model.GenerateGreedy(prompt, spec.MaxNewTokens, EndIds(tokenizer, source.Config.EosTokenId));
-        // Decoded with the prompt and cut behind it: the first piece of a text may look different alone (leading space).
-        string before = tokenizer.Decode(prompt, true);
-        string whole = tokenizer.Decode([.. prompt, .. ids], true);
-        string text = whole.StartsWith(before, StringComparison.Ordinal) ? whole[before.Length..] : tokenizer.Decode(ids, true);
-        rank.Events.Write(new WorkerEvent { Generated = new GeneratedEvent(ids, text) });
+        List<int>[] prompts = [.. spec.Prompts.Select(p => Tokens(tokenizer, p, spec.Tokenizer))];
+        ContinuedText[] texts = [.. prompts.Select(p => new ContinuedText(tokenizer, p, spec.StopStrings))];
+        long count = 0, started = Stopwatch.GetTimestamp();
+        EndReason[] reasons = new TextGenerator(model, SpecOf(spec, tokenizer, source.Config.EosTokenId)).Run(prompts, (prompt, id) =>
+        {
+            count++;
+            string text = id < tokenizer.VocabularySize ? texts[prompt].Add(id) : "";
+            rank.Events.Write(new WorkerEvent { Generated = new GeneratedEvent(prompt, [id], text, null) });
+            return !texts[prompt].IsStopped;
+        });
+        for (int i = 0; i < texts.Length; i++)
+            rank.Events.Write(new WorkerEvent { Generated = new GeneratedEvent(i, [], texts[i].Finish(), reasons[i].ToString()) });
+        rank.Events.Write(new WorkerEvent { GeneratedAll = new GeneratedAllEvent(prompts.Sum(p => p.Count), count, Stopwatch.GetElapsedTime(started).TotalSeconds) });
     }
+
+    private static List<int> Tokens(ITextTokenizer tokenizer, string prompt, string folder)
+    {
+        List<int> ids = tokenizer.BosId >= 0 ? [tokenizer.BosId, .. tokenizer.Encode(prompt)] : [.. tokenizer.Encode(prompt)];
+        return ids.Count > 0
+            ? ids
+            : throw new DroverException(FailureCode.InvalidArgument, "EMPTY_PROMPT", $"A prompt is empty and the tokenizer '{folder}' has no token that begins a text. Give a prompt.");
+    }
+
+    private static GenerationSpec SpecOf(GenerateSpec spec, ITextTokenizer tokenizer, JsonElement? configured) => new(
+        spec.MaxNewTokens,
+        new HashSet<int>([.. spec.StopIds, .. spec.IgnoreEndOfText ? [] : EndIds(tokenizer, configured)]),
+        new SamplingSpec
+        {
+            Temperature = spec.Temperature,
+            TopK = spec.TopK,
+            TopP = spec.TopP,
+            MinP = spec.MinP,
+            RepetitionPenalty = spec.RepetitionPenalty,
+            Seed = spec.Seed,
+        });
 
     private static HashSet<int> EndIds(ITextTokenizer tokenizer, JsonElement? configured)
     {

@@ -55,7 +55,7 @@ internal sealed class RunStart
     public void Load(TrainingEngine engine)
     {
         if (Resume is not null && _resumed is not null)
-            engine.LoadState(Resume.Manifest.Step, ModelSource.StateOf(Resume, _resumed), Resume.Manifest.LossScale);
+            engine.LoadState(Resume.Manifest.Step, ModelSource.StateOf(Resume, _resumed), Resume.Manifest.LossScale, Resume.Manifest.Guard);
         else if (_weights is not null)
             engine.LoadWeights(ModelSource.ReaderOf(_weights.ReadAsync), _adapter is null ? null : ModelSource.ReaderOf(_adapter.ReadAsync));
         else
@@ -80,6 +80,6 @@ internal sealed class RunStart
     private static async Task<BaseReference> ReferenceAsync(IObjectStore store, TrainSpec train, IModelWeights? weights)
     {
         weights ??= await ModelWeights.OpenAsync(store, train.StartModel, CancellationToken.None).ConfigureAwait(false);
-        return new BaseReference(train.StartModel, await weights.HashAsync(CancellationToken.None).ConfigureAwait(false));
+        return new BaseReference(weights.Prefix, await weights.HashAsync(CancellationToken.None).ConfigureAwait(false));
     }
 }

@@ -5,13 +5,14 @@ using Google.Protobuf;
 namespace Drover.Trainer.Worker;
 
 /// <summary>
-/// A TensorBoard event file of scalars. Records are framed as TFRecord (length, masked CRC-32C of the length, data, masked
+/// A TensorBoard event file of scalars and texts. Records are framed as TFRecord (length, masked CRC-32C of the length, data, masked
 /// CRC-32C of the data; tensorflow/core/lib/io/record_writer.h); data is the message Event of tensorflow/core/util/event.proto,
-/// of which four fields are needed.
+/// of which four fields are needed; a text is a string tensor that names the plugin "text" (tensorboard/plugins/text/metadata.py).
 /// </summary>
 internal sealed class TensorBoardWriter : IDisposable
 {
     private const uint MaskDelta = 0xa282ead8;
+    private const int StringType = 7; // DT_STRING
     private readonly FileStream _file;
     private readonly TimeProvider _time;
 
@@ -20,13 +21,11 @@ internal sealed class TensorBoardWriter : IDisposable
         Path = path;
         _time = time;
         _file = new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.Read);
-        using var body = new MemoryStream();
-        using var output = new CodedOutputStream(body);
-        WriteTime(output);
-        output.WriteTag(3, WireFormat.WireType.LengthDelimited); // file_version
-        output.WriteString("brain.Event:2");
-        output.Flush();
-        WriteRecord(body.ToArray());
+        WriteRecord(Message(output =>
+        {
+            WriteTime(output);
+            Field(output, 3, ByteString.CopyFromUtf8("brain.Event:2")); // file_version
+        }));
     }
 
     /// <summary>The local file.</summary>
@@ -49,22 +48,60 @@ internal sealed class TensorBoardWriter : IDisposable
             }
         }
 
-        using var body = new MemoryStream();
-        using (var output = new CodedOutputStream(body, leaveOpen: true))
-        {
-            WriteTime(output);
-            output.WriteTag(2, WireFormat.WireType.Varint); // step
-            output.WriteInt64(step);
-            output.WriteTag(5, WireFormat.WireType.LengthDelimited); // summary
-            output.WriteBytes(ByteString.CopyFrom(summary.ToArray()));
-        }
+        WriteSummary(step, summary.ToArray());
+    }
 
-        WriteRecord(body.ToArray());
+    /// <summary>Adds a text; TensorBoard shows it as Markdown.</summary>
+    public void WriteText(long step, string tag, string text)
+    {
+        byte[] plugin = Message(data => Field(data, 1, ByteString.CopyFromUtf8("text"))); // PluginData.plugin_name
+        byte[] metadata = Message(m => Field(m, 1, ByteString.CopyFrom(plugin))); // SummaryMetadata.plugin_data
+        byte[] shape = Message(s => Field(s, 2, ByteString.CopyFrom(Message(dim => // TensorShapeProto.dim
+        {
+            dim.WriteTag(1, WireFormat.WireType.Varint); // size
+            dim.WriteInt64(1);
+        }))));
+        byte[] tensor = Message(t =>
+        {
+            t.WriteTag(1, WireFormat.WireType.Varint); // dtype
+            t.WriteInt32(StringType);
+            Field(t, 2, ByteString.CopyFrom(shape)); // tensor_shape
+            Field(t, 8, ByteString.CopyFromUtf8(text)); // string_val
+        });
+        byte[] value = Message(v =>
+        {
+            Field(v, 1, ByteString.CopyFromUtf8(tag));
+            Field(v, 8, ByteString.CopyFrom(tensor));
+            Field(v, 9, ByteString.CopyFrom(metadata));
+        });
+        WriteSummary(step, Message(s => Field(s, 1, ByteString.CopyFrom(value))));
     }
 
     public void Flush() => _file.Flush();
 
     public void Dispose() => _file.Dispose();
+
+    private static byte[] Message(Action<CodedOutputStream> write)
+    {
+        using var body = new MemoryStream();
+        using (var output = new CodedOutputStream(body, leaveOpen: true))
+            write(output);
+        return body.ToArray();
+    }
+
+    private static void Field(CodedOutputStream output, int number, ByteString value)
+    {
+        output.WriteTag(number, WireFormat.WireType.LengthDelimited);
+        output.WriteBytes(value);
+    }
+
+    private void WriteSummary(long step, byte[] summary) => WriteRecord(Message(output =>
+    {
+        WriteTime(output);
+        output.WriteTag(2, WireFormat.WireType.Varint); // step
+        output.WriteInt64(step);
+        Field(output, 5, ByteString.CopyFrom(summary)); // summary
+    }));
 
     private void WriteTime(CodedOutputStream output)
     {

@@ -25,17 +25,21 @@ internal static class TrainCommand
         long steps = TotalSteps(train, rows.RowCount);
         using var engine = new TrainingEngine(EngineSpecOf(spec, train, steps) with { Lora = start.Lora, HasBase = train.HasBase }, config, rank.Collectives, rows);
         start.Load(engine);
+        engine.SkipToBatch(train.FirstBatch);
+        engine.PlaceOfRow = new RowPlaces(rank.Store, spec.Dataset, rows.Manifest).Of;
 
         var blank = new CheckpointManifest
         {
             Run = train.Run,
             Step = engine.StepsDone,
-            RowsConsumed = engine.StepsDone * train.GlobalBatchRows,
+            RowsConsumed = (engine.StepsDone + engine.Guard.SkippedBatches) * train.GlobalBatchRows,
+            Guard = engine.Guard,
             TokensSeen = resume?.Manifest.TokensSeen ?? 0,
             Loss = resume?.Manifest.Loss ?? 0,
             LossScale = engine.LossScale,
             Base = start.Base,
             Adapter = start.Lora,
+            HeldOut = resume?.Manifest.HeldOut,
             ModelConfig = config.ToJson(),
             RunSpec = train.RunSpec,
             Dataset = spec.Dataset,
@@ -44,7 +48,8 @@ internal static class TrainCommand
             Shards = [],
             Tensors = [],
         };
-        using var loop = new TrainLoop(rank, train, engine, blank, steps);
+        using HeldOutEvaluation? heldOut = await HeldOutEvaluation.OpenAsync(rank, train.HeldOut, config).ConfigureAwait(false);
+        using var loop = new TrainLoop(rank, train, engine, blank, steps, heldOut);
         await loop.RunAsync().ConfigureAwait(false);
     }
 
@@ -83,6 +88,14 @@ internal static class TrainCommand
             GrowthFactor = train.LossScale.GrowthFactor,
             BackoffFactor = train.LossScale.BackoffFactor,
             GrowthInterval = train.LossScale.GrowthInterval,
+        },
+        Guard = new GuardSpec
+        {
+            OnNotFinite = Enum.Parse<AnomalyAction>(train.Guard.OnNotFinite),
+            OnSpike = Enum.Parse<AnomalyAction>(train.Guard.OnSpike),
+            WindowSteps = train.Guard.WindowSteps,
+            Deviations = train.Guard.Deviations,
+            MaxSkipsInRow = train.Guard.MaxSkipsInRow,
         },
         MaxGradNorm = train.MaxGradNorm,
         NeftuneAlpha = train.NeftuneAlpha,

@@ -1,5 +1,5 @@
 using Drover.Formats.Checkpoints;
-using Drover.ObjectStore;
+using Drover.Trainer.Collectives;
 using Drover.Trainer.Contract;
 using Drover.Trainer.Engine;
 
@@ -12,8 +12,10 @@ internal sealed class TrainLoop : IDisposable
     private readonly TrainSpec _spec;
     private readonly TrainingEngine _engine;
     private readonly long _steps;
+    private readonly HeldOutEvaluation? _heldOut;
     private readonly CheckpointSaver _saver;
-    private readonly TensorBoardWriter? _board;
+    private readonly RunBoard? _board;
+    private readonly double _peakFlops;
     private CheckpointManifest _state;
 
     /// <param name="rank">This rank.</param>
@@ -21,12 +23,14 @@ internal sealed class TrainLoop : IDisposable
     /// <param name="engine">Loaded.</param>
     /// <param name="state">Where the run stands, as a manifest without shards.</param>
     /// <param name="steps">Where it ends.</param>
-    public TrainLoop(RankContext rank, TrainSpec spec, TrainingEngine engine, CheckpointManifest state, long steps)
+    /// <param name="heldOut">What it is evaluated on, or null.</param>
+    public TrainLoop(RankContext rank, TrainSpec spec, TrainingEngine engine, CheckpointManifest state, long steps, HeldOutEvaluation? heldOut)
     {
-        (_rank, _spec, _engine, _state, _steps) = (rank, spec, engine, state, steps);
+        (_rank, _spec, _engine, _state, _steps, _heldOut) = (rank, spec, engine, state, steps, heldOut);
         _saver = new CheckpointSaver(rank, engine);
-        if (rank.Collectives.Rank == 0)
-            _board = new TensorBoardWriter(Path.Combine(rank.Spec.AttemptFolder, $"events.out.tfevents.{DateTimeOffset.UtcNow.ToUnixTimeSeconds()}.drover.{spec.AttemptName}"), TimeProvider.System);
+        _board = RunBoard.Open(rank, spec);
+        // Measured on all ranks at once, since that is how they compute.
+        _peakFlops = spec.PeakFlops > 0 ? spec.PeakFlops : rank.Collectives.Sum(MatrixPeak.Measure(EvaluateCommand.PrecisionOf(rank.Spec)));
     }
 
     public async Task RunAsync()
@@ -34,22 +38,34 @@ internal sealed class TrainLoop : IDisposable
         long begun = _engine.StepsDone;
         _rank.Events.Write(new WorkerEvent { Started = new StartedEvent(begun, _steps) });
         bool stopped = false;
+        if (begun == 0 && begun < _steps)
+            Evaluate();
         while (_engine.StepsDone < _steps && !stopped)
         {
             StepResult step = _engine.Step();
-            (stopped, bool written, long memory) = Agree();
+            if (step.Anomaly is { Action: AnomalyAction.Rollback } rollback)
+            {
+                await GoBackAsync(step, rollback).ConfigureAwait(false);
+                return;
+            }
+
+            (stopped, bool written, RankMemory[] memory) = Agree();
             _state = _state with
             {
                 Step = step.Step,
-                RowsConsumed = step.Step * _spec.GlobalBatchRows,
+                RowsConsumed = (step.Step + _engine.Guard.SkippedBatches) * _spec.GlobalBatchRows,
                 TokensSeen = _state.TokensSeen + step.RealTokens,
                 Loss = step.Loss,
                 LossScale = _engine.LossScale,
+                Guard = _engine.Guard,
             };
             Tell(step, memory);
+            if (step.Anomaly is { } anomaly)
+                _rank.Events.Write(new WorkerEvent { Warning = $"{anomaly.Message}. {(anomaly.Action == AnomalyAction.Skip ? "The update was skipped." : "The run goes on.")}" });
             if (written)
                 await FinishSaveAsync().ConfigureAwait(false);
-            if (_spec.CheckpointIntervalSteps > 0 && step.Step % _spec.CheckpointIntervalSteps == 0)
+            bool isBest = Evaluate();
+            if (isBest || (_spec.CheckpointIntervalSteps > 0 && step.Step % _spec.CheckpointIntervalSteps == 0))
                 await SaveAsync().ConfigureAwait(false);
         }
 
@@ -63,13 +79,34 @@ internal sealed class TrainLoop : IDisposable
 
     /// <summary>
     /// One small reduction a step in which the ranks agree on what comes next: whether any was asked to stop, whether all have written
-    /// their part of the save in flight; and the memory of the largest.
+    /// their part of the save in flight; and the memory of the largest of them, resident (first) and as counted by class.
     /// </summary>
-    private (bool Stop, bool Written, long Memory) Agree()
+    private (bool Stop, bool Written, RankMemory[] Memory) Agree()
     {
-        double[] values = [_rank.Stop.IsMade ? 1 : 0, _saver.InFlight && !_saver.Written ? 1 : 0, Environment.WorkingSet];
+        RankMemory[] memory = RankMemory.Of(_engine.Memory);
+        double[] values = [_rank.Stop.IsMade ? 1 : 0, _saver.InFlight && !_saver.Written ? 1 : 0, .. memory.Select(m => (double)m.Bytes)];
         _rank.Collectives.AllReduceMax(values);
-        return (values[0] > 0, _saver.InFlight && values[1] == 0, (long)values[2]);
+        return (values[0] > 0, _saver.InFlight && values[1] == 0, [.. memory.Select((m, i) => m with { Bytes = (long)values[i + 2] })]);
+    }
+
+    // The service starts the ranks again from the last checkpoint: the save in flight is to be that.
+    private async Task GoBackAsync(StepResult step, StepAnomaly anomaly)
+    {
+        await FinishSaveAsync().ConfigureAwait(false);
+        _rank.Events.Write(new WorkerEvent { Rollback = new RollbackEvent(step.Step, anomaly.NextBatch, anomaly.Message) });
+    }
+
+    /// <summary>Evaluates where that is due.</summary>
+    /// <returns>Whether the model is better than ever before: then it is to be saved.</returns>
+    private bool Evaluate()
+    {
+        if (_heldOut?.IsDue(_engine.StepsDone, _steps) != true)
+            return false;
+        (HeldOutState state, HeldOutEvent update) = _heldOut.Run(_engine, _state.HeldOut);
+        _state = _state with { HeldOut = state };
+        _rank.Events.Write(new WorkerEvent { HeldOut = update });
+        _board?.Write(update);
+        return update.IsBest;
     }
 
     private async Task SaveAsync()
@@ -82,39 +119,16 @@ internal sealed class TrainLoop : IDisposable
     {
         if (!_saver.InFlight)
             return;
-        await UploadBoardAsync().ConfigureAwait(false);
+        if (_board is not null)
+            await _board.UploadAsync().ConfigureAwait(false);
         await _saver.FinishAsync().ConfigureAwait(false);
     }
 
-    private async Task UploadBoardAsync()
+    private void Tell(StepResult step, RankMemory[] memory)
     {
-        if (_board is null)
-            return;
-        _board.Flush();
-        var file = new FileStream(_board.Path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
-        await using (file.ConfigureAwait(false))
-            await _rank.Store.PutAsync(ObjectKey.Join(RunKeys.TensorBoard(_spec.Run), Path.GetFileName(_board.Path)), file, PutCondition.None, CancellationToken.None).ConfigureAwait(false);
-    }
-
-    private void Tell(StepResult step, long memory)
-    {
-        double tokensPerSecond = step.RealTokens / step.Seconds;
         double flops = step.ModelFlops / step.Seconds;
-        _rank.Events.Write(new WorkerEvent
-        {
-            Step = new StepEvent(step.Step, step.Loss, step.LearningRate, step.GradNorm, tokensPerSecond, flops, memory, _state.TokensSeen, step.LabelTokens, step.Seconds, step.LossScale, step.SkippedSteps),
-        });
-        _board?.Write(
-            step.Step,
-            ("train/loss", step.Loss),
-            ("train/learning_rate", step.LearningRate),
-            ("train/grad_norm", step.GradNorm),
-            ("train/loss_scale", step.LossScale),
-            ("train/skipped_steps", step.SkippedSteps),
-            ("speed/tokens_per_second", tokensPerSecond),
-            ("speed/model_flops_per_second", flops),
-            ("speed/step_seconds", step.Seconds),
-            ("memory/resident_bytes", memory),
-            ("data/tokens_seen", _state.TokensSeen));
+        var update = new StepEvent(step.Step, step.Loss, step.LearningRate, step.GradNorm, step.RealTokens / step.Seconds, flops, flops / _peakFlops, memory[0].Bytes, _state.TokensSeen, step.LabelTokens, step.Seconds, step.LossScale, step.SkippedSteps);
+        _rank.Events.Write(new WorkerEvent { Step = update });
+        _board?.Write(update, memory[1..]);
     }
 }

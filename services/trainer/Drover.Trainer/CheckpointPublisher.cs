@@ -1,5 +1,6 @@
 using Drover.Discovery;
 using Drover.Errors;
+using Drover.Formats.Checkpoints;
 using Drover.Hosting;
 using Drover.Protocol.Checkpoint.V1;
 using Grpc.Core;
@@ -16,11 +17,18 @@ internal sealed class CheckpointPublisher(CheckpointService.CheckpointServiceCli
         CallAsync(async () => await client.PublishCheckpointAsync(new PublishCheckpointRequest { Checkpoint = checkpoint }, cancellationToken: cancellation).ConfigureAwait(false), cancellation);
 
     /// <summary>The newest sound checkpoint of a run, or null.</summary>
-    public async Task<Checkpoint?> FindLatestAsync(string run, CancellationToken cancellation)
+    public Task<Checkpoint?> FindLatestAsync(string run, CancellationToken cancellation) =>
+        FindAsync(async () => (await client.GetLatestCheckpointAsync(new GetLatestCheckpointRequest { Run = run }, cancellationToken: cancellation).ConfigureAwait(false)).Checkpoint, cancellation);
+
+    /// <summary>The checkpoint of a run with the best loss on its held-out data, or null.</summary>
+    public Task<Checkpoint?> FindBestAsync(string run, CancellationToken cancellation) =>
+        FindAsync(async () => (await client.GetCheckpointAsync(new GetCheckpointRequest { Name = RunKeys.Best(run) }, cancellationToken: cancellation).ConfigureAwait(false)).Checkpoint, cancellation);
+
+    private async Task<Checkpoint?> FindAsync(Func<Task<Checkpoint>> call, CancellationToken cancellation)
     {
         try
         {
-            return (await CallAsync(async () => await client.GetLatestCheckpointAsync(new GetLatestCheckpointRequest { Run = run }, cancellationToken: cancellation).ConfigureAwait(false), cancellation).ConfigureAwait(false)).Checkpoint;
+            return await CallAsync(call, cancellation).ConfigureAwait(false);
         }
         catch (DroverException e) when (e.Code == FailureCode.NotFound)
         {

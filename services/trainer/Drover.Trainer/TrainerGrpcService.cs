@@ -1,18 +1,13 @@
-using Drover.Errors;
 using Drover.Jobs;
 using Drover.Protocol.Common.V1;
 using Drover.Protocol.Trainer.V1;
-using Drover.Trainer.Contract;
 using Grpc.Core;
 
 namespace Drover.Trainer;
 
 /// <summary>The public interface of the trainer.</summary>
-internal sealed class TrainerGrpcService(JobQueue queue, TrainingChecks checks, JobMetrics metrics, WorkerLauncher launcher, AttemptFolders folders) : TrainerService.TrainerServiceBase
+internal sealed class TrainerGrpcService(JobQueue queue, TrainingChecks checks, JobMetrics metrics, TextWork texts) : TrainerService.TrainerServiceBase
 {
-    private const int DefaultNewTokens = 64;
-    private const int MaxNewTokens = 4096;
-
     public override async Task<CreateTrainingJobResponse> CreateTrainingJob(CreateTrainingJobRequest request, ServerCallContext context)
     {
         TrainingSpec spec = request.Spec ?? new TrainingSpec();
@@ -68,39 +63,27 @@ internal sealed class TrainerGrpcService(JobQueue queue, TrainingChecks checks, 
 
     public override async Task<GenerateTextResponse> GenerateText(GenerateTextRequest request, ServerCallContext context)
     {
-        if (request.MaxNewTokens is < 0 or > MaxNewTokens)
-            throw new DroverException(FailureCode.InvalidArgument, "INVALID_MAX_NEW_TOKENS", $"max_new_tokens is {request.MaxNewTokens}; give 1 to {MaxNewTokens}, or 0 for {DefaultNewTokens}.");
-        await checks.CheckTextModelAsync(request.Model, context.CancellationToken).ConfigureAwait(false);
-        string folder = folders.Open(AttemptFolders.Texts);
-        WorkerSpec spec = launcher.NewSpec(folder) with
+        Continuation[] continuations = [];
+        var response = new GenerateTextResponse();
+        response.Statistics = await texts.RunAsync(request, count => continuations = [.. Enumerable.Range(0, count).Select(_ => new Continuation())], piece =>
         {
-            Precision = "fp32",
-            Generate = new GenerateSpec(request.Model, request.Prompt, request.MaxNewTokens == 0 ? DefaultNewTokens : request.MaxNewTokens),
-        };
-        GeneratedEvent? generated = null;
-        try
-        {
-            WorkerOutcome outcome = await launcher.RunAsync("generate", spec, 1, e => Keep(e, ref generated), context.CancellationToken).ConfigureAwait(false);
-            return generated is null ? throw outcome.ToException() : new GenerateTextResponse { Text = generated.Text, Ids = { generated.Ids } };
-        }
-        catch (OperationCanceledException) when (context.Deadline <= DateTime.UtcNow)
-        {
-            throw new DroverException(FailureCode.DeadlineExceeded, "DEADLINE_EXCEEDED", "The text was not done within the call's deadline. Give a later one, or a smaller max_new_tokens.");
-        }
-        finally
-        {
-            // The prompt may be private: nothing of a call that went well, or was given up, stays behind.
-            if (generated is not null || context.CancellationToken.IsCancellationRequested)
-                folders.Discard(folder);
-            else
-                folders.Close(folder);
-        }
+            Continuation continuation = continuations[piece.Prompt];
+            continuation.Text += piece.Text;
+            continuation.Ids.Add(piece.Ids);
+            continuation.EndReason = piece.EndReason;
+            return Task.CompletedTask;
+        }, context).ConfigureAwait(false);
+        response.Continuations.Add(continuations);
+        response.Text = continuations[0].Text;
+        response.Ids.Add(continuations[0].Ids);
+        return response;
     }
 
-    private static Task Keep(WorkerEvent update, ref GeneratedEvent? generated)
+    public override async Task StreamText(StreamTextRequest request, IServerStreamWriter<StreamTextResponse> responseStream, ServerCallContext context)
     {
-        generated = update.Generated ?? generated;
-        return Task.CompletedTask;
+        Task TellAsync(StreamTextResponse response) => responseStream.WriteAsync(response, context.CancellationToken);
+        TextStatistics statistics = await texts.RunAsync(request.Generate ?? new GenerateTextRequest(), _ => { }, piece => TellAsync(new StreamTextResponse { Piece = piece }), context).ConfigureAwait(false);
+        await TellAsync(new StreamTextResponse { Statistics = statistics }).ConfigureAwait(false);
     }
 
     private async Task<TrainingJob> DescribeAsync(JobEntry entry, CancellationToken cancellation) => new()

@@ -25,6 +25,8 @@ public static class TrainerModule
         builder.Services.AddSingleton<TrainingChecks>();
         builder.Services.AddSingleton<JobMetrics>();
         builder.Services.AddSingleton<CheckpointPublisher>();
+        builder.Services.AddSingleton<ModelReferences>();
+        builder.Services.AddSingleton<TextWork>();
         builder.Services.AddDroverClient<CheckpointService.CheckpointServiceClient>(ServiceNames.Checkpoint);
         builder.Services.AddJobs(builder.Configuration);
         builder.Services.AddJobExecutor<TrainingExecutor>();

@@ -21,6 +21,8 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
             throw launcher.MpirunMissing(spec.Ranks);
         (DatasetManifest manifest, _) = await PackedDataset.ReadManifestAsync(store, spec.Dataset, cancellation).ConfigureAwait(false);
         CheckVocabulary(spec.Dataset, manifest, config);
+        foreach (HeldOutDataset heldOut in spec.HeldOut?.Datasets ?? [])
+            await CheckHeldOutAsync(spec, heldOut.Dataset, manifest, config, cancellation).ConfigureAwait(false);
         if (spec.Tokenizer.Length > 0)
             await CheckTokenizerAsync(spec, manifest, cancellation).ConfigureAwait(false);
         await CheckRunNameAsync(spec, cancellation).ConfigureAwait(false);
@@ -82,14 +84,6 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
         CheckVocabulary(spec.Dataset, manifest, await ModelConfigAsync(spec.Model, cancellation).ConfigureAwait(false));
     }
 
-    /// <summary>Checks that a folder can continue text.</summary>
-    public async Task CheckTextModelAsync(string model, CancellationToken cancellation)
-    {
-        if (model.Length == 0)
-            throw new DroverException(FailureCode.InvalidArgument, "INVALID_MODEL", "model is empty; name a Hugging Face model folder of the object store, e.g. models/mine.");
-        await HuggingFaceModel.OpenAsync(store, model, cancellation).ConfigureAwait(false);
-    }
-
     /// <summary>Takes the run's name for this spec, for ever.</summary>
     /// <exception cref="DroverException">AlreadyExists when another spec has it.</exception>
     public async Task ClaimRunNameAsync(TrainingSpec spec, CancellationToken cancellation)
@@ -102,6 +96,14 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
         {
             await CheckRunNameAsync(spec, cancellation).ConfigureAwait(false);
         }
+    }
+
+    private async Task CheckHeldOutAsync(TrainingSpec spec, string dataset, DatasetManifest trained, LlamaConfig config, CancellationToken cancellation)
+    {
+        (DatasetManifest manifest, _) = await PackedDataset.ReadManifestAsync(store, dataset, cancellation).ConfigureAwait(false);
+        CheckVocabulary(dataset, manifest, config);
+        if (manifest.TokenizerHash != trained.TokenizerHash)
+            throw new DroverException(FailureCode.FailedPrecondition, "TOKENIZER_MISMATCH", $"The held-out dataset '{dataset}' was made with another tokenizer ('{manifest.Tokenizer}') than '{spec.Dataset}' ('{trained.Tokenizer}'). Prepare both with one.");
     }
 
     private async Task CheckRunNameAsync(TrainingSpec spec, CancellationToken cancellation)

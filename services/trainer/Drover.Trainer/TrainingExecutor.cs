@@ -29,19 +29,29 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
         job.Log(LogLine.Types.Severity.Info, TrainingPlans.Summary(plan));
         int restartsLeft = TrainingSpecs.Restarts(spec);
         (string What, long Step)? lastFault = null;
+        (int Count, long FirstBatch) rollbacks = (0, 0);
         for (int start = 1; ; start++)
         {
             Checkpoint? latest = await checkpoints.FindLatestAsync(spec.Name, cancellation).ConfigureAwait(false);
             var attempt = new Attempt(job, latest);
             if (latest is not null)
                 job.Log(LogLine.Types.Severity.Info, $"Going on from '{latest.Name}'.");
-            WorkerOutcome outcome = await RunAttemptAsync(job, spec, start, attempt, cancellation).ConfigureAwait(false);
+            WorkerOutcome outcome = await RunAttemptAsync(job, spec, start, attempt, rollbacks.FirstBatch, cancellation).ConfigureAwait(false);
             if (attempt.PublishFailure is { } failure)
                 throw failure;
             if (attempt.Ended is { } ended && outcome.ExitCode == 0)
             {
                 folders.Forget(AttemptFolders.OfRun(spec.Name));
                 return await ResultAsync(job, spec, ended).ConfigureAwait(false);
+            }
+
+            if (attempt.Rollback is { } rollback && outcome.ExitCode == 0)
+            {
+                if (rollbacks.Count == GuardSpecs.MaxRollbacks(spec.Guard))
+                    throw new DroverException(FailureCode.Internal, "ROLLBACKS_USED_UP", $"The run '{spec.Name}' went back {rollbacks.Count} times, and again: {rollback.Message}. Look at those rows, or lower the learning rate; the same spec goes on from the last checkpoint.");
+                rollbacks = (rollbacks.Count + 1, rollback.NextBatch);
+                job.Log(LogLine.Types.Severity.Warning, $"{rollback.Message}. Going back to the last checkpoint; the rows up to these are left out.");
+                continue;
             }
 
             (string What, long Step)? fault = outcome.IsFault ? (outcome.Fault, attempt.Step) : null;
@@ -54,11 +64,11 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
         }
     }
 
-    private async Task<WorkerOutcome> RunAttemptAsync(JobContext job, TrainingSpec spec, int start, Attempt attempt, CancellationToken cancellation)
+    private async Task<WorkerOutcome> RunAttemptAsync(JobContext job, TrainingSpec spec, int start, Attempt attempt, long firstBatch, CancellationToken cancellation)
     {
         string folder = folders.Open(AttemptFolders.OfRun(spec.Name));
         string name = string.Create(CultureInfo.InvariantCulture, $"{job.Attempt}-{start}");
-        WorkerSpec worker = TrainingSpecs.ForWorkers(launcher.NewSpec(folder), spec, attempt.Latest?.Name ?? "", name);
+        WorkerSpec worker = TrainingSpecs.ForWorkers(launcher.NewSpec(folder), spec, attempt.Latest?.Name ?? "", name, firstBatch);
         job.Report("starting", attempt.Latest?.Step ?? 0, spec.Steps, "steps");
         using var kill = new CancellationTokenSource();
         // A cancel asks the ranks to stop after the running step; when the whole service stops there is no time for that,
@@ -100,8 +110,13 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
             job.Report("step", step.Step, attempt.TotalSteps, "steps");
         }
 
+        if (update.HeldOut is { } heldOut)
+            job.Emit(new JobEvent { Evaluation = HeldOutSpecs.MetricsOf(heldOut) });
         if (update.Log is { } line)
             job.Log(LogLine.Types.Severity.Info, line);
+        if (update.Warning is { } warning)
+            job.Log(LogLine.Types.Severity.Warning, warning);
+        attempt.Rollback = update.Rollback ?? attempt.Rollback;
         if (update.Checkpoint is { } checkpoint)
             await PublishAsync(checkpoint, attempt).ConfigureAwait(false);
         attempt.Ended = update.Ended ?? attempt.Ended;
@@ -129,8 +144,12 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
         // Not cancellable: the work is done, what is left is to tell of it.
         Checkpoint? latest = await checkpoints.FindLatestAsync(spec.Name, CancellationToken.None).ConfigureAwait(false);
         MetricsSummary steps = await metrics.OfAsync(queue.Get(job.Name, JobKind).Job, CancellationToken.None).ConfigureAwait(false);
+        Checkpoint? best = spec.HeldOut is null ? null : await checkpoints.FindBestAsync(spec.Name, CancellationToken.None).ConfigureAwait(false);
         return new TrainingResult
         {
+            BestCheckpoint = best?.Name ?? "",
+            BestLoss = best?.HeldOutLoss ?? 0,
+            LastEvaluation = steps.Evaluation,
             Checkpoint = latest?.Name ?? "",
             Steps = ended.StepsDone,
             FirstLoss = steps.First?.Loss ?? latest?.Loss ?? 0,
@@ -163,6 +182,7 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
         StepSeconds = step.Seconds,
         LossScale = step.LossScale,
         SkippedSteps = step.SkippedSteps,
+        Mfu = step.Mfu,
     };
 
     /// <summary>What is known of one start of the ranks.</summary>
@@ -178,6 +198,8 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
         public long TotalSteps { get; set; }
 
         public EndedEvent? Ended { get; set; }
+
+        public RollbackEvent? Rollback { get; set; }
 
         public DroverException? PublishFailure { get; set; }
     }

@@ -31,10 +31,13 @@ internal static partial class TrainingSpecs
         Require(spec.CheckpointIntervalSteps >= 0, $"checkpoint_interval_steps is {spec.CheckpointIntervalSteps}");
         Require(spec.MaxRestarts >= -1, $"max_restarts is {spec.MaxRestarts}; give a number, 0 for {DefaultRestarts}, or -1 for none");
         Require(spec.NeftuneAlpha >= 0 && double.IsFinite(spec.NeftuneAlpha), $"neftune_alpha is {spec.NeftuneAlpha}");
+        Require(spec.PeakFlopsPerSecond >= 0 && double.IsFinite(spec.PeakFlopsPerSecond), $"peak_flops_per_second is {spec.PeakFlopsPerSecond}");
         problems.AddRange(PlanProblems(spec));
         problems.AddRange(OptimizerProblems(spec.Optimizer ?? new OptimizerSpec()));
         problems.AddRange(LossScaleSpecs.Problems(spec.LossScale, spec.Precision));
         problems.AddRange(ScheduleSpecs.Problems(spec.Schedule ?? new ScheduleSpec(), spec.Steps));
+        problems.AddRange(HeldOutSpecs.Problems(spec.HeldOut));
+        problems.AddRange(GuardSpecs.Problems(spec.Guard));
         return problems;
     }
 
@@ -106,13 +109,13 @@ internal static partial class TrainingSpecs
     /// <summary>Where a run keeps what it is.</summary>
     public static string IdentityKey(TrainingSpec spec) => $"{RunKeys.Run(spec.Name)}/spec.json";
 
-    /// <summary>The part of a spec that decides its numbers, as JSON; not how it is spread over a machine, nor how often it is saved.</summary>
+    /// <summary>The part of a spec that decides its numbers, as JSON; not how it is spread over a machine, nor how often it is saved or looked at.</summary>
     public static byte[] Identity(TrainingSpec spec)
     {
         TrainingSpec identity = spec.Clone();
         (identity.Ranks, identity.ThreadsPerRank, identity.MicroBatchRows) = (0, 0, 0);
         (identity.Recompute, identity.HeadChunkTokens, identity.CheckpointIntervalSteps, identity.MaxRestarts) = (false, 0, 0, 0);
-        identity.Parallelism = null;
+        (identity.Parallelism, identity.HeldOut, identity.Guard, identity.PeakFlopsPerSecond) = (null, null, null, 0);
         return Encoding.UTF8.GetBytes(JsonFormatter.Default.Format(identity));
     }
 
@@ -121,7 +124,8 @@ internal static partial class TrainingSpecs
     /// <param name="spec">Checked.</param>
     /// <param name="resumeFrom">A checkpoint of this run, or "".</param>
     /// <param name="attempt">Letters and digits that no other attempt has.</param>
-    public static WorkerSpec ForWorkers(WorkerSpec blank, TrainingSpec spec, string resumeFrom, string attempt)
+    /// <param name="firstBatch">After a rollback: rows before this batch are left out.</param>
+    public static WorkerSpec ForWorkers(WorkerSpec blank, TrainingSpec spec, string resumeFrom, string attempt, long firstBatch = 0)
     {
         OptimizerSpec optimizer = spec.Optimizer ?? new OptimizerSpec();
         return blank with
@@ -160,6 +164,10 @@ internal static partial class TrainingSpecs
                 NeftuneAlpha = spec.NeftuneAlpha,
                 Seed = spec.Seed,
                 CheckpointIntervalSteps = spec.CheckpointIntervalSteps,
+                PeakFlops = spec.PeakFlopsPerSecond,
+                Guard = GuardSpecs.Resolve(spec.Guard),
+                FirstBatch = firstBatch,
+                HeldOut = HeldOutSpecs.Resolve(spec.HeldOut),
                 AttemptName = attempt,
             },
         };

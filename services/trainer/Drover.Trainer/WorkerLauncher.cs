@@ -61,7 +61,7 @@ internal sealed class WorkerLauncher(TrainerOptions options, WorkFolder work, Ob
         try
         {
             await using var stop = cancellation.Register(() => Kill(process)).ConfigureAwait(false);
-            await TailAsync(process, spec.EventsFile, onEvent).ConfigureAwait(false);
+            await TailAsync(process, spec, onEvent).ConfigureAwait(false);
             await process.WaitForExitAsync(CancellationToken.None).ConfigureAwait(false);
             await Task.WhenAll(pumps).ConfigureAwait(false);
         }
@@ -138,9 +138,10 @@ internal sealed class WorkerLauncher(TrainerOptions options, WorkFolder work, Ob
             process.Kill(entireProcessTree: true);
     }
 
-    private async Task TailAsync(Process process, string file, Func<WorkerEvent, Task> onEvent)
+    private async Task TailAsync(Process process, WorkerSpec spec, Func<WorkerEvent, Task> onEvent)
     {
-        var stream = new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
+        var failed = new EndOfFailedAttempt(spec.AttemptFolder, time);
+        var stream = new FileStream(spec.EventsFile, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
         await using (stream.ConfigureAwait(false))
         {
             var pending = new List<byte>();
@@ -159,12 +160,14 @@ internal sealed class WorkerLauncher(TrainerOptions options, WorkFolder work, Ob
 
                 if (ended)
                     return;
+                if (failed.IsOverdue())
+                    Kill(process);
                 await Task.Delay(PollInterval, time).ConfigureAwait(false);
             }
         }
     }
 
     private static List<WorkerFailure> ReadFailures(string folder) =>
-        [.. Directory.EnumerateFiles(folder, "failure-*.json").Order(StringComparer.Ordinal)
+        [.. Directory.EnumerateFiles(folder, EndOfFailedAttempt.FailureFiles).Order(StringComparer.Ordinal)
             .Select(file => JsonSerializer.Deserialize(File.ReadAllBytes(file), WorkerEventJson.Default.WorkerFailure)!)];
 }

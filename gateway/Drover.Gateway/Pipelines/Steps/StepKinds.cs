@@ -20,6 +20,9 @@ internal static class StepKinds
     /// <summary>Output: a checkpoint reference.</summary>
     public const string Checkpoint = "checkpoint";
 
+    /// <summary>Output: the checkpoint with the best loss on held-out data; empty where the run has none.</summary>
+    public const string BestCheckpoint = "best_checkpoint";
+
     /// <summary>Output: mean loss in nats.</summary>
     public const string Loss = "loss";
 
@@ -44,7 +47,7 @@ internal static class StepKinds
         Work.TrainTokenizer => [Tokenizer],
         Work.Expand => step.Expand.BaseModel.Length > 0 ? [Tokenizer, Model] : [Tokenizer],
         Work.Prepare => [Dataset],
-        Work.Train => [Checkpoint, Loss],
+        Work.Train => [Checkpoint, Loss, BestCheckpoint],
         Work.Evaluate => [Loss, BitsPerByte],
         Work.Export => [Model],
         _ => [],

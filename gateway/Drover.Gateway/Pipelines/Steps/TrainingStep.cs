@@ -24,6 +24,7 @@ internal sealed class TrainingStep(TrainerService.TrainerServiceClient client) :
             found.Job,
             found.Result is not null,
             (StepKinds.Checkpoint, found.Result?.Checkpoint),
+            (StepKinds.BestCheckpoint, found.Result?.BestCheckpoint),
             (StepKinds.Loss, found.Result?.LastLoss.ToString("R", CultureInfo.InvariantCulture)));
     }
 

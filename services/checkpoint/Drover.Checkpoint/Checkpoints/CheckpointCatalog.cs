@@ -16,9 +16,8 @@ internal sealed partial class CheckpointCatalog(IObjectStore store, CheckpointVe
     /// <exception cref="DroverException">NotFound, or DataLoss when its manifest is damaged.</exception>
     public async Task<CheckpointMessage> GetAsync(string name, CancellationToken cancellation)
     {
-        string prefix = CheckpointName.Parse(name).Prefix;
-        CheckpointReader reader = await CheckpointReader.OpenAsync(store, prefix, cancellation).ConfigureAwait(false);
-        return Describe(prefix, reader.Manifest, reader.ManifestHash);
+        CheckpointReader reader = await CheckpointReader.OpenAsync(store, RunKeys.IsBest(name) ? name : CheckpointName.Parse(name).Prefix, cancellation).ConfigureAwait(false);
+        return await DescribeAsync(reader, cancellation).ConfigureAwait(false);
     }
 
     /// <summary>The newest checkpoint of a run whose manifest reads and whose shards are there; damaged ones are passed over.</summary>
@@ -30,7 +29,7 @@ internal sealed partial class CheckpointCatalog(IObjectStore store, CheckpointVe
         foreach (CheckpointName name in names.OrderByDescending(n => n.Step))
         {
             if (await OpenSoundAsync(name, cancellation).ConfigureAwait(false) is { } found && await verifier.LooksWholeAsync(name.Prefix, found.Manifest, cancellation).ConfigureAwait(false))
-                return Describe(name.Prefix, found.Manifest, found.ManifestHash);
+                return await DescribeAsync(found, cancellation).ConfigureAwait(false);
             LogDamaged(name.Prefix);
         }
 
@@ -50,7 +49,7 @@ internal sealed partial class CheckpointCatalog(IObjectStore store, CheckpointVe
         foreach (string prefix in page)
         {
             if (await OpenSoundAsync(CheckpointName.Parse(prefix), cancellation).ConfigureAwait(false) is { } found)
-                response.Checkpoints.Add(Describe(prefix, found.Manifest, found.ManifestHash));
+                response.Checkpoints.Add(await DescribeAsync(found, cancellation).ConfigureAwait(false));
             else
                 LogDamaged(prefix);
         }
@@ -74,17 +73,30 @@ internal sealed partial class CheckpointCatalog(IObjectStore store, CheckpointVe
         }
     }
 
-    internal static CheckpointMessage Describe(string prefix, CheckpointManifest manifest, string hash) => new()
+    internal static CheckpointMessage Describe(string prefix, CheckpointManifest manifest, string hash, BestCheckpoint? best)
     {
-        Name = prefix,
-        Run = manifest.Run,
-        Step = manifest.Step,
-        SizeBytes = manifest.Shards.Sum(s => s.Bytes),
-        ManifestHash = hash,
-        RowsConsumed = manifest.RowsConsumed,
-        TokensSeen = manifest.TokensSeen,
-        Loss = manifest.Loss,
-    };
+        var message = new CheckpointMessage
+        {
+            Name = prefix,
+            Run = manifest.Run,
+            Step = manifest.Step,
+            SizeBytes = manifest.Shards.Sum(s => s.Bytes),
+            ManifestHash = hash,
+            RowsConsumed = manifest.RowsConsumed,
+            TokensSeen = manifest.TokensSeen,
+            Loss = manifest.Loss,
+            IsBest = best?.Checkpoint == prefix,
+        };
+        if (manifest.HeldOut is { } heldOut && heldOut.Step == manifest.Step)
+            message.HeldOutLoss = heldOut.Loss;
+        return message;
+    }
+
+    private async Task<CheckpointMessage> DescribeAsync(CheckpointReader checkpoint, CancellationToken cancellation)
+    {
+        BestCheckpoint? best = await BestCheckpoint.FindAsync(store, RunKeys.Best(checkpoint.Manifest.Run), cancellation).ConfigureAwait(false);
+        return Describe(checkpoint.Prefix, checkpoint.Manifest, checkpoint.ManifestHash, best);
+    }
 
     internal static string Hash(byte[] manifest) => Convert.ToHexStringLower(SHA256.HashData(manifest));
 

@@ -61,7 +61,8 @@ internal sealed partial class CheckpointPublisher(IObjectStore store, Checkpoint
         // A crash between the manifest and this leaves it to the next call.
         string hash = CheckpointCatalog.Hash(bytes);
         await MoveLatestAsync(name, hash, cancellation).ConfigureAwait(false);
-        return CheckpointCatalog.Describe(name.Prefix, manifest, hash);
+        BestCheckpoint? best = await MoveBestAsync(name, manifest, hash, cancellation).ConfigureAwait(false);
+        return CheckpointCatalog.Describe(name.Prefix, manifest, hash, best);
     }
 
     private async Task VerifyAsync(CheckpointName name, CheckpointManifest manifest, CancellationToken cancellation)
@@ -74,6 +75,22 @@ internal sealed partial class CheckpointPublisher(IObjectStore store, Checkpoint
             string more = problems.Count > 5 ? $"; and {problems.Count - 5} more" : "";
             throw new DroverException(FailureCode.DataLoss, "DAMAGED_CHECKPOINT", $"The checkpoint '{name.Prefix}' was not published: {string.Join("; ", problems.Take(5))}{more}.");
         }
+    }
+
+    // The mark moves to a checkpoint that is its run's best, unless one that is there and was measured alike is better.
+    private async Task<BestCheckpoint?> MoveBestAsync(CheckpointName name, CheckpointManifest manifest, string hash, CancellationToken cancellation)
+    {
+        string key = RunKeys.Best(name.Run);
+        BestCheckpoint? old = await BestCheckpoint.FindAsync(store, key, cancellation).ConfigureAwait(false);
+        if (manifest.HeldOut is not { } heldOut || heldOut.BestStep != name.Step)
+            return old;
+        bool stays = old is not null && old.Measure == heldOut.Measure && old.Loss < heldOut.BestLoss
+            && await store.FindAsync(ObjectKey.Join(old.Checkpoint, CheckpointManifest.FileName), cancellation).ConfigureAwait(false) is not null;
+        if (stays)
+            return old;
+        var best = new BestCheckpoint(name.Prefix, name.Step, hash, heldOut.Measure, heldOut.BestLoss);
+        await best.WriteAsync(store, key, cancellation).ConfigureAwait(false);
+        return best;
     }
 
     /// <summary>The pointer for people and scripts; GetLatest does not trust it.</summary>

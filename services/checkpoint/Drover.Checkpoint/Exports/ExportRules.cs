@@ -1,6 +1,7 @@
 using Drover.Checkpoint.Checkpoints;
 using Drover.Errors;
 using Drover.Formats.Adapters;
+using Drover.Formats.Checkpoints;
 using Drover.Formats.HuggingFace;
 using Drover.Formats.Safetensors;
 using Drover.ObjectStore;
@@ -22,8 +23,8 @@ internal static class ExportRules
         var problems = new List<string>();
         if (spec.Name.Contains('/', StringComparison.Ordinal) || spec.Name.StartsWith('.') || !IsKey(spec.Name))
             problems.Add($"name '{spec.Name}' is not one plain word of letters, digits, dots, dashes and underscores (it becomes 'models/<name>').");
-        if (CheckpointName.Find(spec.Checkpoint) is null)
-            problems.Add($"checkpoint '{spec.Checkpoint}' is not like 'runs/my-run/checkpoints/step-00001000'.");
+        if (CheckpointName.Find(spec.Checkpoint) is null && !RunKeys.IsBest(spec.Checkpoint))
+            problems.Add($"checkpoint '{spec.Checkpoint}' is not like 'runs/my-run/checkpoints/step-00001000' or 'runs/my-run/checkpoints/best'.");
         if (spec.Tokenizer.Length > 0 && !IsKey(spec.Tokenizer))
             problems.Add($"tokenizer '{spec.Tokenizer}' is not a reference like 'tokenizers/my-tokenizer' or 'models/my-model'.");
         if (!Enum.IsDefined(spec.DataType))

@@ -11,13 +11,21 @@ internal sealed record WorkerEvent
 
     public string? Log { get; init; }
 
+    public string? Warning { get; init; }
+
+    public RollbackEvent? Rollback { get; init; }
+
     public CheckpointEvent? Checkpoint { get; init; }
 
     public EndedEvent? Ended { get; init; }
 
     public EvaluatedEvent? Evaluated { get; init; }
 
+    public HeldOutEvent? HeldOut { get; init; }
+
     public GeneratedEvent? Generated { get; init; }
+
+    public GeneratedAllEvent? GeneratedAll { get; init; }
 }
 
 /// <summary>Everything is loaded; steps begin.</summary>
@@ -30,6 +38,7 @@ internal sealed record StepEvent(
     double GradNorm,
     double TokensPerSecond,
     double ModelFlopsPerSecond,
+    double Mfu,
     long MemoryBytes,
     long TokensSeen,
     long LabelTokens,
@@ -40,12 +49,28 @@ internal sealed record StepEvent(
 /// <summary>All shards and the pending manifest are in the store.</summary>
 internal sealed record CheckpointEvent(string Prefix, long Step);
 
+/// <summary>The last event of an attempt that wants to go on from the last checkpoint with other rows.</summary>
+internal sealed record RollbackEvent(long Step, long NextBatch, string Message);
+
 /// <summary>The last event of a run that was not cut off.</summary>
 internal sealed record EndedEvent(long StepsDone, bool Stopped);
 
 internal sealed record EvaluatedEvent(double LossSum, long LabelTokens);
 
-internal sealed record GeneratedEvent(int[] Ids, string Text);
+/// <summary>Some more of a prompt's continuation.</summary>
+/// <param name="Prompt">Its number.</param>
+/// <param name="Ids">Tokens since the last piece.</param>
+/// <param name="Text">Whole characters.</param>
+/// <param name="End">On the last piece, the name of an EndReason of the engine.</param>
+internal sealed record GeneratedEvent(int Prompt, int[] Ids, string Text, string? End);
+
+/// <summary>All continuations have ended.</summary>
+internal sealed record GeneratedAllEvent(long PromptTokens, long NewTokens, double Seconds);
+
+/// <summary>An evaluation of a run on held-out data.</summary>
+internal sealed record HeldOutEvent(long Step, double Loss, DatasetLossEvent[] Datasets, bool IsBest, double Seconds);
+
+internal sealed record DatasetLossEvent(string Label, double Loss, long LabelTokens);
 
 /// <summary>Why a rank gave up; numbers of <see cref="Drover.Errors.FailureCode"/>.</summary>
 internal sealed record WorkerFailure(int Rank, int Code, string Reason, string Message);

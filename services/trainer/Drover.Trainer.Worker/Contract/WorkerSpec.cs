@@ -117,11 +117,22 @@ internal sealed record TrainSpec
     /// <summary>Of fp16.</summary>
     public required TrainLossScale LossScale { get; init; }
 
+    public required TrainGuard Guard { get; init; }
+
+    /// <summary>After a rollback: the rows before this batch are left out.</summary>
+    public long FirstBatch { get; init; }
+
     public double NeftuneAlpha { get; init; }
 
     public long Seed { get; init; }
 
     public long CheckpointIntervalSteps { get; init; }
+
+    /// <summary>Held-out data, or null.</summary>
+    public TrainHeldOut? HeldOut { get; init; }
+
+    /// <summary>FLOP/s of all ranks at most; 0: measured.</summary>
+    public double PeakFlops { get; init; }
 
     /// <summary>Tells TensorBoard files of attempts apart.</summary>
     public required string AttemptName { get; init; }
@@ -138,12 +149,54 @@ internal sealed record TrainSpec
 /// <param name="Power">Of Polynomial.</param>
 internal sealed record TrainSchedule(string Kind, long WarmupSteps, double WarmupRatio, double MinLearningRateRatio, long DecaySteps, double DecayRatio, string DecayShape, double Power);
 
+/// <summary>Guard against spikes: see the engine's GuardSpec; actions by their names there.</summary>
+internal sealed record TrainGuard(string OnNotFinite, string OnSpike, int WindowSteps, double Deviations, int MaxSkipsInRow);
+
+/// <summary>Evaluations of a run.</summary>
+/// <param name="Datasets">At least one; labels differ.</param>
+/// <param name="IntervalSteps">0: at the end only.</param>
+/// <param name="AtStart">Before the first step too.</param>
+/// <param name="BestBy">A label, or "" for all.</param>
+/// <param name="MaxRows">Of each; 0: all.</param>
+internal sealed record TrainHeldOut(IReadOnlyList<TrainHeldOutDataset> Datasets, long IntervalSteps, bool AtStart, string BestBy, long MaxRows);
+
+internal sealed record TrainHeldOutDataset(string Label, string Dataset);
+
 /// <summary>Dynamic loss scaling: see the engine's LossScaleSpec.</summary>
 internal sealed record TrainLossScale(double Initial, double GrowthFactor, double BackoffFactor, long GrowthInterval);
 
 internal sealed record EvaluateSpec(string Model);
 
-internal sealed record GenerateSpec(string Model, string Prompt, int MaxNewTokens);
+/// <summary>Texts to continue. Every field is what the service resolved.</summary>
+internal sealed record GenerateSpec
+{
+    /// <summary>A Hugging Face folder or a checkpoint.</summary>
+    public required string Model { get; init; }
+
+    public required string Tokenizer { get; init; }
+
+    public required IReadOnlyList<string> Prompts { get; init; }
+
+    public required int MaxNewTokens { get; init; }
+
+    public required IReadOnlyList<int> StopIds { get; init; }
+
+    public required IReadOnlyList<string> StopStrings { get; init; }
+
+    public bool IgnoreEndOfText { get; init; }
+
+    public double Temperature { get; init; }
+
+    public int TopK { get; init; }
+
+    public double TopP { get; init; } = 1;
+
+    public double MinP { get; init; }
+
+    public double RepetitionPenalty { get; init; } = 1;
+
+    public long Seed { get; init; }
+}
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, UseStringEnumConverter = true, WriteIndented = true)]
 [JsonSerializable(typeof(WorkerSpec))]
