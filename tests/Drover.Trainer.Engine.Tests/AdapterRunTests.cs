@@ -87,6 +87,25 @@ public sealed class AdapterRunTests
     }
 
     [Fact]
+    public void B_may_learn_faster_than_A()
+    {
+        float Moved(IReadOnlyList<WeightRate> groups)
+        {
+            EngineSpec spec = SmallRun.Spec with { Lora = new LoraSpec { Rank = 4 }, Rates = new WeightRates { Groups = groups }, Schedule = new ScheduleSpec { Kind = ScheduleKind.Constant, TotalSteps = 5 } };
+            using TrainingEngine engine = SmallRun.Engine(spec, SmallRun.Config);
+            engine.Step();
+            StateSlice b = engine.State.First(s => s.Kind == LogicalTensor.Weight && AdapterTensors.IsB(s.Name));
+            float[] values = new float[b.Count];
+            engine.CopyState(b, values);
+            return values.Max(Math.Abs);
+        }
+
+        // B begins at zero, and AdamW's first step is the learning rate.
+        Assert.Equal(3e-3, Moved([]), 1e-5);
+        Assert.Equal(16 * 3e-3, Moved([new WeightRate("*.lora_B.weight", 16)]), 1e-4);
+    }
+
+    [Fact]
     public void The_memory_of_a_base_is_its_compute_weights()
     {
         using TrainingEngine engine = SmallRun.Engine(Spec, SmallRun.Config);

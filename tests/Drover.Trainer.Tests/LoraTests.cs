@@ -85,6 +85,37 @@ public sealed class LoraTests : IAsyncLifetime
             Assert.Equal(expected[i], actual[i], 1e-5 * expected[i]);
     }
 
+    [Theory]
+    [InlineData("dora", 0, NewFrom)]
+    [InlineData("rslora", 8, 0)]
+    public async Task An_adapter_loads_in_PEFT_and_one_that_PEFT_saved_is_trained_on(string preset, int rank, int newFrom)
+    {
+        using ReferenceChroot reference = ReferenceChroot.Require();
+        await MakeBaseAsync();
+        TrainingSpec spec = Lora("run");
+        (spec.Steps, spec.CheckpointIntervalSteps, spec.Precision) = (10, 0, Precision.Fp32);
+        spec.Lora = new LoraSpec { Preset = preset, Rank = rank, TokenRowsFrom = newFrom };
+        if (newFrom == 0)
+            spec.Lora.ModulesToSave.Add("lm_head");
+        await _world.TrainAsync(spec);
+        await ExportAsync(new ExportSpec { Name = "merged", Checkpoint = "runs/run/checkpoints/step-00000010", DataType = ExportDataType.Fp32 });
+        await ExportAsync(new ExportSpec { Name = "adapter", Checkpoint = "runs/run/checkpoints/step-00000010", Form = ExportForm.Adapter });
+        foreach (string model in new[] { "base", "merged", "adapter" })
+            reference.CopyFolder(_world.PathOf("models/" + model), model);
+        await File.WriteAllTextAsync(reference.Outside("ids.json"), JsonSerializer.Serialize(Enumerable.Range(0, 20).Select(i => (i * 7) % TrainerWorld.Vocabulary)), Cancellation);
+        await reference.RunAsync(Path.Combine(Checkout.Root, "tests/goldens/peft_logits.py"), [reference.Inside("base"), reference.Inside("adapter"), reference.Inside("ids.json"), reference.Inside("peft.json"), reference.Inside("again")], Cancellation);
+        float[][]? peft = JsonSerializer.Deserialize<float[][]>(await File.ReadAllTextAsync(reference.Outside("peft.json"), Cancellation));
+        Assert.SkipWhen(peft is null, "needs PEFT beside transformers in the reference folder");
+        await reference.RunAsync(Path.Combine(Checkout.Root, "tests/goldens/logits.py"), [reference.Inside("merged"), reference.Inside("ids.json"), reference.Inside("merged.json")], Cancellation);
+        float[][] merged = JsonSerializer.Deserialize<float[][]>(await File.ReadAllTextAsync(reference.Outside("merged.json"), Cancellation))!;
+        Assert.InRange(peft!.SelectMany(r => r).Zip(merged.SelectMany(r => r), (a, b) => Math.Abs(a - b)).Max(), 0, 1e-4);
+
+        foreach (string file in Directory.GetFiles(reference.Outside("again")))
+            await _world.Store.PutBytesAsync($"models/again/{Path.GetFileName(file)}", await File.ReadAllBytesAsync(file, Cancellation), PutCondition.None, Cancellation);
+        double expected = (await _world.TrainAsync(OneStep("of-merged", s => s.BaseModel = "models/merged")))[0];
+        Assert.Equal(expected, (await _world.TrainAsync(OneStep("of-peft", s => (s.BaseModel, s.Lora) = (Base, new LoraSpec { Adapter = "models/again" }))))[0], 1e-5);
+    }
+
     [Fact]
     public async Task Frozen_weights_are_read_from_the_base_and_not_saved()
     {
@@ -127,7 +158,7 @@ public sealed class LoraTests : IAsyncLifetime
     private static TrainingSpec Lora(string name)
     {
         TrainingSpec spec = TrainerWorld.Spec(name);
-        (spec.BaseModel, spec.Steps, spec.CheckpointIntervalSteps, spec.Recompute, spec.NeftuneAlpha) = (Base, 60, 1, true, 2);
+        (spec.BaseModel, spec.Steps, spec.CheckpointIntervalSteps, spec.Recompute, spec.NeftuneAlpha) = (Base, 40, 1, true, 2);
         spec.Precision = Precision.Bf16;
         spec.Optimizer = new OptimizerSpec { LearningRate = 5e-3 };
         spec.Lora = new LoraSpec { Preset = "dora", Rank = 4, Dropout = 0.1, TokenRowsFrom = NewFrom };

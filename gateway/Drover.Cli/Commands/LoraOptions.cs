@@ -13,7 +13,7 @@ internal static class LoraOptions
     private static readonly Option<string[]> Targets = new("--lora-target") { Description = "Modules with adapters, e.g. q_proj or 'model.layers.*.mlp.up_proj'; may be given again. Default: all linear layers", HelpName = "MODULE" };
     private static readonly Option<string[]> Save = new("--lora-save-module") { Description = "Modules trained whole beside the adapters, e.g. embed_tokens; may be given again", HelpName = "MODULE" };
     private static readonly Option<long> Rows = new("--lora-token-rows-from") { Description = "Train the rows of embeddings and head from this id on: the first new id after a vocabulary was expanded", HelpName = "ID" };
-    private static readonly Option<string?> Adapter = new("--lora-adapter") { Description = "Go on from a PEFT adapter of the object store, e.g. models/my-adapter", HelpName = "ADAPTER" };
+    private static readonly Option<string?> Adapter = new("--lora-adapter") { Description = "Go on from a PEFT adapter: a folder, or a reference like models/my-adapter", HelpName = "ADAPTER" };
 
     /// <summary>All of them.</summary>
     public static IEnumerable<Option> All => [Preset, Rank, Alpha, Dropout, Targets, Save, Rows, Adapter];

@@ -119,6 +119,8 @@ internal static class TrainStartCommand
     private static async Task SetStartAsync(TrainingSpec spec, InputUploader inputs, ParseResult parse)
     {
         spec.Tokenizer = await inputs.ResolveAsync(parse.GetValue(Tokenizer)!).ConfigureAwait(false);
+        if (spec.Lora is { Adapter.Length: > 0 } lora)
+            lora.Adapter = await inputs.ResolveAsync(lora.Adapter).ConfigureAwait(false);
         string?[] given = [parse.GetValue(Model), parse.GetValue(Config), parse.GetValue(Checkpoint)];
         if (given.Count(text => text is not null) != 1)
             throw new Errors.DroverException(Errors.FailureCode.InvalidArgument, "START_AMBIGUOUS", "Give exactly one of --model, --config and --checkpoint: where the weights begin.");

@@ -26,6 +26,7 @@ public sealed class TrainingEngine : IDisposable
     private readonly RankGrid _grid;
     private readonly RankModel _model;
     private readonly StepPass _pass;
+    private readonly TrainedParts _trained;
 
     /// <summary>Allocates this rank's share of weights, gradients and moments. Load or initialize the weights before the first step.</summary>
     /// <exception cref="DroverException">InvalidArgument for a spec that cannot run; Unimplemented, naming what of the config is not supported; FailedPrecondition when the rows do not fit the model.</exception>
@@ -38,6 +39,7 @@ public sealed class TrainingEngine : IDisposable
             set_num_threads(spec.Threads);
         (_spec, _rows, Config) = (spec, rows, config);
         LossScale = spec.Precision == Precision.Fp16 ? spec.LossScale.Start : null;
+        _trained = ModelFlops.PartsOf(config, name => spec.Lora is { } lora ? lora.IsSaved(name) || lora.HasTokenRows(name) : spec.Rates.FactorOf(name) > 0);
         _order = new RowOrder(rows.RowCount, spec.Seed);
         _grid = new RankGrid(spec.Parallel, collectives);
         _model = new RankModel(config, spec, _grid, Memory);
@@ -164,7 +166,7 @@ public sealed class TrainingEngine : IDisposable
         (double norm, StepAnomaly? anomaly) = Update(step, rate, loss, microBatches);
         if (anomaly is not { Action: AnomalyAction.Rollback })
             StepsDone = step;
-        return new StepResult(step, loss, norm, rate, (long)counts[0], (long)counts[1], Stopwatch.GetElapsedTime(started).TotalSeconds, _pass.ForwardSeconds, _pass.BackwardSeconds, Stopwatch.GetElapsedTime(optimizing).TotalSeconds, ModelFlops.OfStep(Config, counts[1], counts[0], counts[2]), lossScale, SkippedSteps, anomaly);
+        return new StepResult(step, loss, norm, rate, (long)counts[0], (long)counts[1], Stopwatch.GetElapsedTime(started).TotalSeconds, _pass.ForwardSeconds, _pass.BackwardSeconds, Stopwatch.GetElapsedTime(optimizing).TotalSeconds, ModelFlops.OfStep(Config, counts[1], counts[0], counts[2], _trained), lossScale, SkippedSteps, anomaly);
     }
 
     /// <summary>Loss of the model as it stands on rows that are not trained on; changes nothing. Every rank calls it.</summary>

@@ -24,8 +24,6 @@ internal static class LoraSpecs
             yield break;
         if (!Presets.ContainsKey(lora.Preset))
             yield return $"lora.preset is '{lora.Preset}'; there are {string.Join(", ", Presets.Keys.Skip(1))}";
-        if (spec.InitialCase == TrainingSpec.InitialOneofCase.FromScratch)
-            yield return "lora trains adapters beside a model that is there; with from_scratch there is none: leave lora out, or name a base_model";
         if (lora.Adapter.Length > 0 && (lora.Rank, lora.Alpha, lora.Targets.Count, lora.ModulesToSave.Count, lora.TokenRowsFrom, lora.HasRankStabilized, lora.HasDora, lora.Preset.Length) != (0, 0, 0, 0, 0, false, false, 0))
             yield return $"lora.adapter is '{lora.Adapter}', whose config says what the adapters are: set nothing beside it but dropout";
         foreach (string problem in lora.Adapter.Length > 0 ? [] : Resolve(lora).Problems())

@@ -33,6 +33,7 @@ internal static partial class TrainingSpecs
         Require(spec.NeftuneAlpha >= 0 && double.IsFinite(spec.NeftuneAlpha), $"neftune_alpha is {spec.NeftuneAlpha}");
         Require(spec.PeakFlopsPerSecond >= 0 && double.IsFinite(spec.PeakFlopsPerSecond), $"peak_flops_per_second is {spec.PeakFlopsPerSecond}");
         problems.AddRange(PlanProblems(spec));
+        Require(spec.Lora is null || spec.InitialCase != TrainingSpec.InitialOneofCase.FromScratch, "lora trains adapters beside a model that is there; with from_scratch there is none: leave lora out, or name a base_model");
         problems.AddRange(OptimizerProblems(spec.Optimizer ?? new OptimizerSpec()));
         problems.AddRange(LossScaleSpecs.Problems(spec.LossScale, spec.Precision));
         problems.AddRange(ScheduleSpecs.Problems(spec.Schedule ?? new ScheduleSpec(), spec.Steps));
