@@ -37,7 +37,7 @@ ddp() { trains 2 "$1" rows=2; }
 zero1() { trains 2 "$1" rows=2 placement=zero1; }
 zero2() { trains 2 "$1" rows=2 placement=zero2; }
 zero3() { trains 2 "$1" rows=2 placement=zero3; }
-zero3r() { trains 2 "$1" rows=2 placement=zero3 recompute=true; }
+zero3r() { trains 2 "$1" rows=2 placement=zero3 recompute=full; }
 tp() { trains 2 "$1" rows=1 tp=2; }
 pp() { trains 2 "$1" rows=2 micro=1 pp=2; }
 report "one rank" "$(search 9 one)"

@@ -1,18 +1,30 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Text.Json;
 using Drover.Benchmarks.Tokenizers;
 using Drover.ObjectStore;
 using Drover.Tokenization;
+using Drover.Tokenization.Training;
 
 // usage: Drover.Benchmarks.Tokenizers TOKENIZER TEXT...
 // TOKENIZER is a tokenizer.model, a tokenizer.json or a folder. One JSON line each for the first pass of a fresh tokenizer (cold), the best of
-// five later passes (warm) and the best of five with two threads: MB/s of UTF-8, and the number of tokens.
+// twenty later passes (warm) and the best of twenty with two threads: MB/s of UTF-8, and the number of tokens.
+// usage: Drover.Benchmarks.Tokenizers --learn COUNT DONOR SCRIPT TOKENIZER TEXT...
+// learns pieces; DONOR and SCRIPT may be '-'.
+if (args is ["--learn", string count, string donor, string script, string learnFrom, ..])
+{
+    IReadOnlySet<Script> scripts = script == "-" ? new HashSet<Script>() : new HashSet<Script> { Enum.Parse<Script>(script, ignoreCase: true) };
+    LearningBenchmark.Run(await ReadAsync(learnFrom), int.Parse(count, CultureInfo.InvariantCulture), donor == "-" ? null : donor, scripts, args[5..]);
+    return 0;
+}
+
 if (args.Length < 2)
 {
     Console.Error.WriteLine("usage: Drover.Benchmarks.Tokenizers TOKENIZER TEXT...");
     return 2;
 }
 
+const int repeats = 20;
 byte[][] documents = Documents.Read(args[1..]);
 long bytes = documents.Sum(d => (long)d.Length);
 ITextTokenizer other = await LoadAsync(args[0]);
@@ -21,21 +33,23 @@ for (int i = 0; i < 30; i++)
     Pass(other, documents, 1);
 ITextTokenizer tokenizer = await LoadAsync(args[0]);
 Report("cold", 1, Pass(tokenizer, documents, 1));
-Report("warm", 1, Enumerable.Range(0, 5).Select(_ => Pass(tokenizer, documents, 1)).MinBy(p => p.Time));
+Report("warm", 1, Enumerable.Range(0, repeats).Select(_ => Pass(tokenizer, documents, 1)).MinBy(p => p.Time));
 Pass(tokenizer, documents, 2);
-Report("warm", 2, Enumerable.Range(0, 5).Select(_ => Pass(tokenizer, documents, 2)).MinBy(p => p.Time));
+Report("warm", 2, Enumerable.Range(0, repeats).Select(_ => Pass(tokenizer, documents, 2)).MinBy(p => p.Time));
 return 0;
 
-static async Task<ITextTokenizer> LoadAsync(string path)
+static async Task<ITextTokenizer> LoadAsync(string path) => TokenizerFolder.Create(await ReadAsync(path));
+
+static async Task<Vocabulary> ReadAsync(string path)
 {
     string folder = Path.Combine(Path.GetTempPath(), "drover-benchmark-" + Guid.NewGuid().ToString("N"));
     Directory.CreateDirectory(Path.Combine(folder, "t"));
     string[] files = Directory.Exists(path) ? Directory.GetFiles(path) : [path];
     foreach (string file in files)
         File.Copy(file, Path.Combine(folder, "t", file.EndsWith(".model", StringComparison.Ordinal) ? "tokenizer.model" : Path.GetFileName(file)));
-    ITextTokenizer tokenizer = await TokenizerFolder.LoadAsync(new FolderObjectStore(folder), "t", CancellationToken.None);
+    Vocabulary vocabulary = await TokenizerFolder.ReadAsync(new FolderObjectStore(folder), "t", CancellationToken.None);
     Directory.Delete(folder, recursive: true);
-    return tokenizer;
+    return vocabulary;
 }
 
 static (TimeSpan Time, long Tokens) Pass(ITextTokenizer tokenizer, byte[][] documents, int threads)

@@ -8,7 +8,7 @@ namespace Drover.Benchmarks;
 
 /// <summary>
 /// Arguments of the step benchmark, as key=value. The defaults are the shapes that the peer's script uses: 8 layers of 512, 32,000
-/// ids, 4 rows of 512 tokens. Keys: precision steps chunk threads rows micro length documents (one | mixed) recompute layers hidden
+/// ids, 4 rows of 512 tokens. Keys: precision steps chunk threads rows micro length documents (one | mixed) recompute (none | full | blocks | attention | feedforward) blocks offload layers hidden
 /// inner heads vocab weights (random | constant) placement (replicated | zero1 | zero2 | zero3 | gemini) tp pp parts sp mode (split_gather | ring | all_to_all).
 /// </summary>
 internal sealed class StepArguments
@@ -70,7 +70,7 @@ internal sealed class StepArguments
             GlobalBatchRows = Rows,
             MicroBatchRows = Number("micro", Rows / parallel.DataParallel(ranks)),
             HeadChunkTokens = Number("chunk", 512),
-            Recompute = Text("recompute", "false") == "true",
+            Activations = new ActivationSpec { Mode = Enum.Parse<RecomputeMode>(Text("recompute", "none"), ignoreCase: true), Blocks = Number("blocks", 0), Offload = Text("offload", "false") == "true" },
             Schedule = new ScheduleSpec { TotalSteps = 100_000 },
             Threads = Threads,
             Parallel = parallel,

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Drover.Protocol.Common.V1;
 
 namespace Drover.Cli;
 
@@ -22,4 +23,12 @@ internal static class Text
 
     /// <summary>"4.1234".</summary>
     public static string Loss(double value) => value.ToString("0.0000", CultureInfo.InvariantCulture);
+
+    /// <summary>"tokenizing  12,345 documents  6,789,012 tokens  3.4 MB/s".</summary>
+    public static string Progress(Progress progress)
+    {
+        string counts = string.Concat(progress.Counts.OrderBy(c => c.Key, StringComparer.Ordinal).Where(c => c.Value > 0).Select(c => $"  {Count(c.Value)} {c.Key}"));
+        string rate = progress.Rate <= 0 ? "" : progress.Unit == "bytes" ? $"  {Bytes((long)progress.Rate)}/s" : $"  {Count(progress.Rate)} {progress.Unit}/s";
+        return progress.Stage + counts + rate;
+    }
 }

@@ -30,14 +30,18 @@ public sealed class JobContext
     public string RequestId { get; }
 
     /// <summary>Tells how far the work is. Calls within 200 ms are merged, but for a new stage and for the end.</summary>
-    public void Report(string stage, long done, long total, string unit)
+    public void Report(string stage, long done, long total, string unit) =>
+        Report(new Progress { Stage = stage, Done = done, Total = total, Unit = unit });
+
+    /// <summary>The same, with all that a progress may say.</summary>
+    public void Report(Progress progress)
     {
-        bool due = stage != _lastStage || done >= total || _lastProgress == 0 || _time.GetElapsedTime(_lastProgress) >= ProgressInterval;
+        bool due = progress.Stage != _lastStage || progress.Done >= progress.Total || _lastProgress == 0 || _time.GetElapsedTime(_lastProgress) >= ProgressInterval;
         if (!due)
             return;
         _lastProgress = _time.GetTimestamp();
-        _lastStage = stage;
-        Emit(new JobEvent { Progress = new Progress { Stage = stage, Done = done, Total = total, Unit = unit } });
+        _lastStage = progress.Stage;
+        Emit(new JobEvent { Progress = progress });
     }
 
     /// <summary>A line for people.</summary>

@@ -1,7 +1,7 @@
 namespace Drover.ObjectStore;
 
 /// <summary>What was read ahead, then the rest. Keeps what the rest failed with, which an upload would hide.</summary>
-internal sealed class ConcatenatedStream(Stream start, Stream rest) : ForwardReadStream
+internal sealed class ConcatenatedStream(Stream start, Stream rest, PartDigests? parts = null) : ForwardReadStream
 {
     /// <summary>The failure of the source, if that is what ended the reading.</summary>
     public Exception? Failure { get; private set; }
@@ -9,11 +9,12 @@ internal sealed class ConcatenatedStream(Stream start, Stream rest) : ForwardRea
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
         int read = await start.ReadAsync(buffer, cancellationToken).ConfigureAwait(false);
-        if (read > 0 || buffer.Length == 0)
-            return read;
         try
         {
-            return await rest.ReadAsync(buffer, cancellationToken).ConfigureAwait(false);
+            if (read == 0 && buffer.Length > 0)
+                read = await rest.ReadAsync(buffer, cancellationToken).ConfigureAwait(false);
+            parts?.Add(buffer.Span[..read]);
+            return read;
         }
         catch (Exception e)
         {
@@ -25,6 +26,9 @@ internal sealed class ConcatenatedStream(Stream start, Stream rest) : ForwardRea
     public override int Read(Span<byte> buffer)
     {
         int read = start.Read(buffer);
-        return read > 0 ? read : rest.Read(buffer);
+        if (read == 0)
+            read = rest.Read(buffer);
+        parts?.Add(buffer[..read]);
+        return read;
     }
 }

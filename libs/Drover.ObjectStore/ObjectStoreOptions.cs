@@ -15,9 +15,21 @@ public sealed record ObjectStoreOptions
     /// <summary>The region that requests are signed for.</summary>
     public string S3Region { get; init; } = "us-east-1";
 
-    /// <summary>Access key.</summary>
+    /// <summary>Access key. Empty: of the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN), else of the credentials file.</summary>
     public string S3AccessKey { get; init; } = "";
 
     /// <summary>Secret key; never logged.</summary>
     public string S3SecretKey { get; init; } = "";
+
+    /// <summary>A file of keys as AWS's tools keep it. Empty: AWS_SHARED_CREDENTIALS_FILE, else ~/.aws/credentials.</summary>
+    public string S3CredentialsFile { get; init; } = "";
+
+    /// <summary>Which part of the credentials file.</summary>
+    public string S3Profile { get; init; } = "default";
+
+    /// <summary>Certificates (PEM) that an https endpoint is trusted by, in place of the system's. Empty: the system's.</summary>
+    public string S3CertificateFile { get; init; } = "";
+
+    /// <summary>How long the store may be silent before what needs it fails, seconds.</summary>
+    public int S3PatienceSeconds { get; init; } = 150;
 }

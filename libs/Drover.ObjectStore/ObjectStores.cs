@@ -11,7 +11,9 @@ public static partial class ObjectStores
     public static IObjectStore Open(ObjectStoreOptions options)
     {
         Check(options);
-        return options.S3Endpoint.Length > 0 ? new S3ObjectStore(options) : new FolderObjectStore(options.Folder);
+        return options.S3Endpoint.Length == 0
+            ? new FolderObjectStore(options.Folder)
+            : new RetryingObjectStore(new S3ObjectStore(options), TimeSpan.FromSeconds(options.S3PatienceSeconds), TimeProvider.System);
     }
 
     /// <summary>Refuses options that cannot be opened: for a service's start.</summary>
@@ -41,10 +43,15 @@ public static partial class ObjectStores
             yield return $"ObjectStore:S3Bucket '{options.S3Bucket}' is not 3 to 63 small letters, digits, dots and dashes.";
         if (options.S3Region.Length == 0)
             yield return "ObjectStore:S3Region is empty.";
-        if (options.S3AccessKey.Length == 0)
-            yield return "ObjectStore:S3AccessKey is empty.";
-        if (options.S3SecretKey.Length == 0)
-            yield return "ObjectStore:S3SecretKey is empty.";
+        S3Credentials credentials = S3Credentials.Find(options, Environment.GetEnvironmentVariable);
+        if (credentials.AccessKey.Length == 0)
+            yield return "ObjectStore:S3AccessKey is empty, and neither AWS_ACCESS_KEY_ID nor a credentials file (ObjectStore:S3CredentialsFile, S3Profile) gives one.";
+        if (credentials.SecretKey.Length == 0)
+            yield return "ObjectStore:S3SecretKey is empty, and neither AWS_SECRET_ACCESS_KEY nor a credentials file gives one.";
+        if (options.S3CertificateFile.Length > 0 && !File.Exists(options.S3CertificateFile))
+            yield return $"ObjectStore:S3CertificateFile '{options.S3CertificateFile}' is not there.";
+        if (options.S3PatienceSeconds is < 0 or > 86400)
+            yield return $"ObjectStore:S3PatienceSeconds is {options.S3PatienceSeconds}, and must be 0 to 86400.";
     }
 
     [GeneratedRegex(@"\A[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\z")]

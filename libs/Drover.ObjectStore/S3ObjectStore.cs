@@ -22,7 +22,6 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
 {
     private const int SinglePutBytes = 8 << 20;
     private const int PresignedSeconds = 3600;
-    private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(10);
     private readonly ObjectStoreOptions _options;
     private readonly HttpClient _http;
     private readonly IMinioClient _client;
@@ -33,14 +32,15 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
     {
         _options = options;
         var endpoint = new Uri(options.S3Endpoint);
-        _http = new HttpClient(new SocketsHttpHandler { ConnectTimeout = ConnectTimeout, PooledConnectionLifetime = TimeSpan.FromMinutes(10) }) { Timeout = Timeout.InfiniteTimeSpan };
-        _client = new MinioClient()
+        _http = S3Connection.Open(options);
+        S3Credentials credentials = S3Credentials.Find(options, Environment.GetEnvironmentVariable);
+        IMinioClient client = new MinioClient()
             .WithEndpoint(endpoint.Authority)
             .WithSSL(endpoint.Scheme == Uri.UriSchemeHttps)
             .WithRegion(options.S3Region)
-            .WithCredentials(options.S3AccessKey, options.S3SecretKey)
-            .WithHttpClient(_http)
-            .Build();
+            .WithCredentials(credentials.AccessKey, credentials.SecretKey)
+            .WithHttpClient(_http);
+        _client = (credentials.SessionToken.Length > 0 ? client.WithSessionToken(credentials.SessionToken) : client).Build();
     }
 
     /// <inheritdoc />
@@ -93,7 +93,8 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
                 throw S3Failure.FromStatus(response.StatusCode, key, _options);
             if (length is { } wanted && size is { } all && wanted > all - offset)
                 throw PastEnd(key, offset, length, all);
-            return new S3ReadStream(response, await response.Content.ReadAsStreamAsync(cancellation).ConfigureAwait(false), key);
+            string tag = response.Headers.ETag?.Tag.Trim('"') ?? "";
+            return new S3ReadStream(response, tag, await response.Content.ReadAsStreamAsync(cancellation).ConfigureAwait(false), key);
         }
         catch
         {
@@ -110,6 +111,7 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
         byte[] head = new byte[SinglePutBytes];
         int read = await content.ReadAtLeastAsync(head, head.Length, throwOnEndOfStream: false, cancellation).ConfigureAwait(false);
         var start = new MemoryStream(head, 0, read, writable: false);
+        var parts = new PartDigests();
         if (read < head.Length)
         {
             await PutWholeAsync(key, start, condition, cancellation).ConfigureAwait(false);
@@ -120,11 +122,12 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
         }
         else
         {
-            await PutInPartsAsync(key, new ConcatenatedStream(start, content), cancellation).ConfigureAwait(false);
+            await PutInPartsAsync(key, new ConcatenatedStream(start, content, parts), cancellation).ConfigureAwait(false);
         }
 
         // Completing an upload in parts gives no usable ETag on every server; asking does.
-        return await this.GetInfoAsync(key, cancellation).ConfigureAwait(false);
+        ObjectInfo stored = await this.GetInfoAsync(key, cancellation).ConfigureAwait(false);
+        return parts.Agree(stored) ? stored : throw new DroverException(FailureCode.DataLoss, "UPLOAD_DAMAGED", $"Object '{key}' arrived damaged: the store's checksum is '{stored.Tag}', and that of what was sent '{parts.Tag}'. Store it again.");
     }
 
     /// <inheritdoc />
@@ -191,6 +194,10 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
         string address = await _client.PresignedPutObjectAsync(new PresignedPutObjectArgs().WithBucket(_options.S3Bucket).WithObject(key).WithExpiry(PresignedSeconds)).ConfigureAwait(false);
         using var request = new HttpRequestMessage(HttpMethod.Put, address) { Content = new StreamContent(content) };
         request.Content.Headers.ContentLength = content.Length - content.Position;
+        // The server refuses what arrives otherwise.
+        long at = content.Position;
+        request.Content.Headers.ContentMD5 = await S3Checksum.OfAsync(content, cancellation).ConfigureAwait(false);
+        content.Position = at;
         if (condition == PutCondition.IfAbsent)
             request.Headers.TryAddWithoutValidation("If-None-Match", "*");
         using HttpResponseMessage response = await SendAsync(request, key, cancellation).ConfigureAwait(false);

@@ -3,15 +3,22 @@ using Drover.Errors;
 namespace Drover.ObjectStore;
 
 /// <summary>The body of a response: owns it, and says Unavailable when the connection breaks in the middle.</summary>
-internal sealed class S3ReadStream(HttpResponseMessage response, Stream body, string key) : ForwardReadStream
+internal sealed class S3ReadStream(HttpResponseMessage response, string tag, Stream body, string key) : ForwardReadStream, ITaggedStream
 {
+    // A server that stops in the middle of an answer would be waited for endlessly.
+    private static readonly TimeSpan LongestSilence = TimeSpan.FromSeconds(60);
+
+    public string Tag => tag;
+
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
+        using var silence = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        silence.CancelAfter(LongestSilence);
         try
         {
-            return await body.ReadAsync(buffer, cancellationToken).ConfigureAwait(false);
+            return await body.ReadAsync(buffer, silence.Token).ConfigureAwait(false);
         }
-        catch (Exception e) when (e is IOException or HttpRequestException)
+        catch (Exception e) when (e is IOException or HttpRequestException || (e is OperationCanceledException && !cancellationToken.IsCancellationRequested))
         {
             throw Broken(e);
         }

@@ -59,6 +59,12 @@ internal abstract class BpeTokenizer : ITextTokenizer
     /// <summary>Ids of a piece's text, as it is written in the vocabulary: no dummy prefix, no cutting into words.</summary>
     public abstract int[] EncodePiece(string piece);
 
+    /// <summary>A piece's own text with spaces as the vocabulary writes them in words (U+2581 or a space); null for bytes that are no text.</summary>
+    public abstract string? TextOf(int id);
+
+    /// <summary>How many bytes of a text (of a word with U+2581 for a space, in SentencePiece's family) a piece stands for.</summary>
+    public abstract int LengthInBytes(int id);
+
     /// <summary>Whether a text is never cut before merging.</summary>
     public abstract bool IsOneWord(string text);
 

@@ -12,6 +12,7 @@ namespace Drover.Tokenization;
 /// </summary>
 internal sealed class ByteLevelTokenizer : BpeTokenizer
 {
+    private const int IdBits = 21;
     private const int WholeWord = 0;
     private const int PartOfWord = 1;
 
@@ -19,9 +20,12 @@ internal sealed class ByteLevelTokenizer : BpeTokenizer
     private const int MaxCachedWideWord = 9;
     private readonly int[] _bytes = new int[256];
     private readonly byte[]?[] _bytesOfId;
-    private readonly Dictionary<string, int> _ids = new(StringComparer.Ordinal);
+
+    // With ignore_merges a word that is a piece is taken whole. Only pieces that merges do not reach need be known for that: 588 in LLaMA-3.
+    private readonly Dictionary<string, int> _wholeWords = new(StringComparer.Ordinal);
     private readonly Dictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> _idsByLetters;
-    private readonly int _longestPiece;
+    private readonly bool[] _mayBeWhole = new bool[1 << 16];
+    private readonly ulong[] _characters = new ulong[0x10000];
     private readonly SafeCuts _cuts = new();
 
     public ByteLevelTokenizer(Vocabulary vocabulary)
@@ -33,15 +37,15 @@ internal sealed class ByteLevelTokenizer : BpeTokenizer
             SentencePiece piece = vocabulary.Pieces[id];
             if (piece.Kind != SentencePieceKind.Normal)
                 continue;
-            _ids.TryAdd(piece.Text, id);
             byte[]? bytes = _bytesOfId[id] = ByteLevelAlphabet.Read(piece.Text);
             if (bytes is [byte single])
                 _bytes[single] = id;
             _cuts.Join(bytes);
-            _longestPiece = Math.Max(_longestPiece, bytes?.Length ?? 0);
         }
 
-        _idsByLetters = _ids.GetAlternateLookup<ReadOnlySpan<char>>();
+        _idsByLetters = _wholeWords.GetAlternateLookup<ReadOnlySpan<char>>();
+        if (vocabulary.IgnoreMerges)
+            FindWholeWords();
     }
 
     public override int[] EncodePiece(string piece)
@@ -50,13 +54,17 @@ internal sealed class ByteLevelTokenizer : BpeTokenizer
         Workspace workspace = Workspaces.Rent();
         byte[] word = ByteLevelAlphabet.Read(piece) ?? Encoding.UTF8.GetBytes(piece);
         // A piece may begin or end within a character, so it is not looked at for cuts.
-        if (Vocabulary.IgnoreMerges && TryFindWhole(word, out int whole))
+        if (TryFindWhole(word, out int whole))
             ids.Add(whole);
         else
-            EncodePart(word, workspace, ids);
+            EncodePart(word, word.Length, workspace, ids);
         Workspaces.Return(workspace);
         return ids.ToArray();
     }
+
+    public override string? TextOf(int id) => _bytesOfId[id] is { } bytes && System.Text.Unicode.Utf8.IsValid(bytes) ? Encoding.UTF8.GetString(bytes) : null;
+
+    public override int LengthInBytes(int id) => _bytesOfId[id]?.Length ?? 0;
 
     public override bool IsOneWord(string text)
     {
@@ -88,7 +96,7 @@ internal sealed class ByteLevelTokenizer : BpeTokenizer
             if (found > 0)
                 ids.Advance(found);
             else
-                EncodeUnknownWord(MemoryMarshal.CreateReadOnlySpan(ref text, length), workspace, ids);
+                EncodeUnknownWord(MemoryMarshal.CreateReadOnlySpan(ref text, length), left, workspace, ids);
             at += length;
         }
     }
@@ -97,51 +105,78 @@ internal sealed class ByteLevelTokenizer : BpeTokenizer
     private static bool IsCached(byte first, int length) => length <= (first < 0xE0 ? SegmentCache.MaxKey : MaxCachedWideWord);
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private void EncodeUnknownWord(ReadOnlySpan<byte> word, Workspace workspace, TokenBuffer ids)
+    private void EncodeUnknownWord(ReadOnlySpan<byte> word, int readable, Workspace workspace, TokenBuffer ids)
     {
         int before = ids.Count;
-        EncodeWord(word, workspace, ids);
+        EncodeWord(word, readable, workspace, ids);
         if (IsCached(word[0], word.Length))
             workspace.Cache.Keep(SegmentCache.KeyOf(ref MemoryMarshal.GetReference(word), word.Length, 0), word.Length, WholeWord, ids.Ids[before..]);
     }
 
-    private void EncodeWord(ReadOnlySpan<byte> word, Workspace workspace, TokenBuffer ids)
+    private void EncodeWord(ReadOnlySpan<byte> word, int readable, Workspace workspace, TokenBuffer ids)
     {
-        if (Vocabulary.IgnoreMerges && TryFindWhole(word, out int whole))
+        if (TryFindWhole(word, out int whole))
         {
             ids.Add(whole);
             return;
         }
 
+        ref byte text = ref MemoryMarshal.GetReference(word);
+        int first = Utf8Reader.Read(ref text, out int size);
         for (int from = 0; from < word.Length;)
         {
-            int end = CutAfter(word, from);
-            EncodePart(word[from..end], workspace, ids);
-            from = end;
+            int at = from + size;
+            bool alone = true;
+            int right = first;
+            for (int left = first; at < word.Length; left = right, at += size, alone = false)
+            {
+                right = Utf8Reader.Read(ref Unsafe.Add(ref text, at), out size);
+                if (!_cuts.Joined(left, right, Unsafe.Add(ref text, at - 1), Unsafe.Add(ref text, at)))
+                    break;
+            }
+
+            if (alone && first is >= 0x80 and < 0x10000)
+                EncodeCharacter(first, word[from..at], workspace, ids);
+            else
+                EncodePart(word[from..at], readable - from, workspace, ids);
+            first = right;
+            from = at;
         }
     }
 
-    private int CutAfter(ReadOnlySpan<byte> word, int from)
+    /// <summary>A character that no piece joins to its neighbours: its one to three ids are in a table that fills itself.</summary>
+    private void EncodeCharacter(int character, ReadOnlySpan<byte> utf8, Workspace workspace, TokenBuffer ids)
     {
-        ref byte text = ref MemoryMarshal.GetReference(word);
-        int left = Utf8Reader.Read(ref Unsafe.Add(ref text, from), out int size);
-        for (int at = from + size; ; at += size)
+        ulong known = _characters[character];
+        if (known == 0)
         {
-            if (at >= word.Length)
-                return word.Length;
-            int right = Utf8Reader.Read(ref Unsafe.Add(ref text, at), out size);
-            if (!_cuts.Joined(left, right, word[at - 1], word[at]))
-                return at;
-            left = right;
+            int before = ids.Count;
+            EncodePart(utf8, utf8.Length, workspace, ids);
+            foreach (int id in ids.Ids[before..])
+                known = (known << IdBits) | (uint)(id + 1);
+            // All threads find the same, and a write of 64 bits is whole.
+            Volatile.Write(ref _characters[character], known);
+            return;
         }
+
+        ref int to = ref ids.Reserve(3);
+        int count = 0;
+        for (int shift = 2 * IdBits; shift >= 0; shift -= IdBits)
+        {
+            int id = (int)(known >> shift) & ((1 << IdBits) - 1);
+            Unsafe.Add(ref to, count) = id - 1;
+            count += id > 0 ? 1 : 0;
+        }
+
+        ids.Advance(count);
     }
 
-    private void EncodePart(ReadOnlySpan<byte> part, Workspace workspace, TokenBuffer ids)
+    private void EncodePart(ReadOnlySpan<byte> part, int readable, Workspace workspace, TokenBuffer ids)
     {
         Vector256<byte> key = default;
         if (part.Length <= SegmentCache.MaxKey)
         {
-            key = SegmentCache.KeyOf(ref MemoryMarshal.GetReference(part), part.Length, 0);
+            key = SegmentCache.KeyOf(ref MemoryMarshal.GetReference(part), part.Length, readable);
             if (workspace.Cache.Find(key, part.Length, PartOfWord, ref ids.Reserve(SegmentCache.MaxIds + 1)) is var found and > 0)
             {
                 ids.Advance(found);
@@ -158,10 +193,27 @@ internal sealed class ByteLevelTokenizer : BpeTokenizer
             workspace.Cache.Keep(key, part.Length, PartOfWord, symbols);
     }
 
+    private void FindWholeWords()
+    {
+        var merger = new Merger(Table);
+        for (int id = 0; id < _bytesOfId.Length; id++)
+        {
+            if (_bytesOfId[id] is not { Length: > 1 } bytes)
+                continue;
+            int[] symbols = Array.ConvertAll(bytes, b => _bytes[b]);
+            if (merger.Apply(symbols) == 1 && symbols[0] == id)
+                continue;
+            _wholeWords.TryAdd(Vocabulary.Pieces[id].Text, id);
+            _mayBeWhole[Sketch(bytes)] = true;
+        }
+    }
+
+    private static int Sketch(ReadOnlySpan<byte> word) => ((word.Length << 11) ^ (word[0] << 8) ^ (word[word.Length >> 1] << 4) ^ word[^1]) & 0xFFFF;
+
     private bool TryFindWhole(ReadOnlySpan<byte> word, out int id)
     {
         id = -1;
-        if (word.Length > _longestPiece)
+        if (!_mayBeWhole[Sketch(word)])
             return false;
         Span<char> letters = word.Length <= 256 ? stackalloc char[word.Length] : new char[word.Length];
         for (int i = 0; i < word.Length; i++)

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Text;
@@ -11,12 +12,16 @@ namespace Drover.Tokenization;
 internal sealed class SafeCuts
 {
     private const int BitCount = 1 << 21;
-    private const int Partial = 0x110000;
+    private const int LowBits = 0xFFF;
+    private const int PartialLast = 0x110000;
     private const int PartialLead = 0x110100;
     private readonly ulong[] _pairs = new ulong[BitCount / 64];
     private readonly ulong[] _ascii = new ulong[128 * 128 / 64];
-    private readonly bool[] _partialLead = new bool[256];
-    private readonly bool[] _partialLast = new bool[256];
+
+    // By the low bits of the whole character, and by the lead byte where neither is whole: most borders need no look at parts.
+    private readonly bool[] _beforePartial = new bool[LowBits + 1];
+    private readonly bool[] _afterPartial = new bool[LowBits + 1];
+    private readonly bool[] _betweenPartials = new bool[256];
 
     /// <summary>Notes that a piece joins the characters within it. Bytes at its ends may be parts of characters (byte-level).</summary>
     public void Join(ReadOnlySpan<byte> piece)
@@ -25,36 +30,33 @@ internal sealed class SafeCuts
         {
             if ((piece[cut] & 0xC0) == 0x80)
                 continue; // inside a character: texts are not cut there
-            int left = LeftOf(piece[..cut]);
-            bool whole = Rune.DecodeFromUtf8(piece[cut..], out Rune right, out _) == System.Buffers.OperationStatus.Done;
-            _partialLead[piece[cut]] |= !whole;
-            Set(left, whole ? right.Value : PartialLead + piece[cut]);
+            bool wholeLeft = Rune.DecodeLastFromUtf8(piece[..cut], out Rune left, out _) == OperationStatus.Done;
+            bool wholeRight = Rune.DecodeFromUtf8(piece[cut..], out Rune right, out _) == OperationStatus.Done;
+            _beforePartial[left.Value & LowBits] |= wholeLeft && !wholeRight;
+            _afterPartial[right.Value & LowBits] |= wholeRight && !wholeLeft;
+            _betweenPartials[piece[cut]] |= !wholeLeft && !wholeRight;
+            Set(wholeLeft ? left.Value : PartialLast + piece[cut - 1], wholeRight ? right.Value : PartialLead + piece[cut]);
         }
     }
 
-    /// <summary>Whether some piece may go over the border between two characters, given as code points and by their bytes at the border.</summary>
+    /// <summary>Whether some piece may go over the border between two characters, where no piece has parts of characters.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public bool Joined(int left, int right, byte lastOfLeft, byte firstOfRight) =>
-        (left | right) < 128 ? JoinedAscii(left, right)
-        : Get(left, right) || ((_partialLead[firstOfRight] || _partialLast[lastOfLeft]) && JoinedInParts(left, right, lastOfLeft, firstOfRight));
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public bool JoinedAscii(int left, int right)
+    public bool Joined(int left, int right)
     {
+        if ((left | right) >= 128)
+            return Get(left, right);
         int bit = (left << 7) | right;
         return (_ascii[bit >> 6] >> bit & 1) != 0;
     }
 
-    private int LeftOf(ReadOnlySpan<byte> bytes)
-    {
-        if (Rune.DecodeLastFromUtf8(bytes, out Rune left, out _) == System.Buffers.OperationStatus.Done)
-            return left.Value;
-        _partialLast[bytes[^1]] = true;
-        return Partial + bytes[^1];
-    }
+    /// <summary>The same where pieces may have parts of characters, given also the bytes at the border.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool Joined(int left, int right, byte lastOfLeft, byte firstOfRight) =>
+        Joined(left, right)
+        || ((_beforePartial[left & LowBits] || _afterPartial[right & LowBits] || _betweenPartials[firstOfRight]) && JoinedInParts(left, right, lastOfLeft, firstOfRight));
 
     private bool JoinedInParts(int left, int right, byte lastOfLeft, byte firstOfRight) =>
-        Get(left, PartialLead + firstOfRight) || Get(Partial + lastOfLeft, right) || Get(Partial + lastOfLeft, PartialLead + firstOfRight);
+        Get(left, PartialLead + firstOfRight) || Get(PartialLast + lastOfLeft, right) || Get(PartialLast + lastOfLeft, PartialLead + firstOfRight);
 
     private void Set(int left, int right)
     {

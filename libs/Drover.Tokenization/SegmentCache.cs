@@ -18,7 +18,8 @@ internal sealed class SegmentCache
 
     private const int Sets = 1 << 15;
     private const int KindShift = 16;
-    private readonly Entry[] _entries = new Entry[2 * Sets];
+    private const int Ways = 4;
+    private readonly Entry[] _entries = new Entry[Ways * Sets];
 
     private static ReadOnlySpan<byte> Masks =>
     [
@@ -50,15 +51,18 @@ internal sealed class SegmentCache
     {
         ref Entry entry = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(_entries), SetOf(key, length));
         int header = length | (kind << KindShift);
-        if ((entry.Header & ~0xFF00) != header || entry.Key != key)
+        for (int way = 0; way < Ways; way++)
         {
+            if ((entry.Header & ~0xFF00) == header && entry.Key == key)
+            {
+                entry.IdsAndHeader.StoreUnsafe(ref ids);
+                return (entry.Header >> 8) & 0xFF;
+            }
+
             entry = ref Unsafe.Add(ref entry, 1);
-            if ((entry.Header & ~0xFF00) != header || entry.Key != key)
-                return 0;
         }
 
-        entry.IdsAndHeader.StoreUnsafe(ref ids);
-        return (entry.Header >> 8) & 0xFF;
+        return 0;
     }
 
     /// <summary>Keeps the ids of a key; too many are not kept.</summary>
@@ -67,8 +71,8 @@ internal sealed class SegmentCache
         if (ids.Length > MaxIds)
             return;
         int set = SetOf(key, length);
-        // The older of the two goes: new ones come in front.
-        _entries[set + 1] = _entries[set];
+        // The oldest of the set goes: new ones come in front.
+        Array.Copy(_entries, set, _entries, set + 1, Ways - 1);
         ref Entry entry = ref _entries[set];
         entry.Key = key;
         Span<int> packed = stackalloc int[MaxIds + 1];
@@ -85,7 +89,7 @@ internal sealed class SegmentCache
         if (length > 16)
             hash ^= (words[2] * 0x165667B19E3779F9) ^ System.Numerics.BitOperations.RotateLeft(words[3] * 0x9FB21C651E98DF25, 29);
         hash ^= hash >> 29;
-        return (int)((hash * 0xBF58476D1CE4E5B9) >> 49) << 1;
+        return (int)((hash * 0xBF58476D1CE4E5B9) >> 49) * Ways;
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]

@@ -57,6 +57,10 @@ internal sealed class SentencePieceTokenizer : BpeTokenizer
             ? value
             : null;
 
+    public override string? TextOf(int id) => _byteOfId[id] >= 0 ? null : Vocabulary.Pieces[id].Text;
+
+    public override int LengthInBytes(int id) => _byteOfId[id] >= 0 ? 1 : Encoding.UTF8.GetByteCount(Vocabulary.Pieces[id].Text);
+
     public override bool IsOneWord(string text) => true;
 
     public override int[] EncodePiece(string piece)
@@ -78,7 +82,7 @@ internal sealed class SentencePieceTokenizer : BpeTokenizer
         if (Vocabulary.Prefix == DummyPrefix.Always || (Vocabulary.Prefix == DummyPrefix.UnlessSpace && !startsWithSpace))
         {
             // The prefix goes with the text's first part.
-            done = CutAfter(utf8, 0, ' ', 0);
+            done = CutAfter(utf8, 0, ' ');
             byte[] first = new byte[done + 1];
             first[0] = (byte)' ';
             utf8[..done].CopyTo(first.AsSpan(1));
@@ -109,21 +113,24 @@ internal sealed class SentencePieceTokenizer : BpeTokenizer
         while (from < utf8.Length)
         {
             int first = Read(ref Unsafe.Add(ref MemoryMarshal.GetReference(utf8), from), out int size);
-            int end = CutAfter(utf8, from + size, first, utf8[from + size - 1]);
-            EncodePart(utf8[from..end], utf8.Length - from, workspace, ids);
+            int end = CutAfter(utf8, from + size, first);
+            if (end == from + size && first < 0x10000)
+                EncodeCharacter(first, utf8.Slice(from, size), ids);
+            else
+                EncodePart(utf8[from..end], utf8.Length - from, workspace, ids);
             from = end;
         }
     }
 
     /// <summary>The first place from which on text can be encoded alone, given the character before <paramref name="at"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private int CutAfter(ReadOnlySpan<byte> utf8, int at, int left, byte lastOfLeft)
+    private int CutAfter(ReadOnlySpan<byte> utf8, int at, int left)
     {
         ref byte text = ref MemoryMarshal.GetReference(utf8);
         while (at < utf8.Length)
         {
             int right = Read(ref Unsafe.Add(ref text, at), out int size);
-            if (!_cuts.Joined(left, right, lastOfLeft, 0))
+            if (!_cuts.Joined(left, right))
                 return at;
             left = right;
             at += size;
@@ -138,6 +145,24 @@ internal sealed class SentencePieceTokenizer : BpeTokenizer
     {
         int character = Utf8Reader.Read(ref at, out size);
         return character == Space ? ' ' : character;
+    }
+
+    /// <summary>A character that no piece joins to its neighbours: most of Chinese text before expansion.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void EncodeCharacter(int character, ReadOnlySpan<byte> utf8, TokenBuffer ids)
+    {
+        ref int to = ref ids.Reserve(4);
+        int id = _characters[character];
+        if (id >= 0)
+        {
+            to = id;
+            ids.Advance(1);
+            return;
+        }
+
+        for (int i = 0; i < utf8.Length; i++)
+            Unsafe.Add(ref to, i) = _bytes[utf8[i]];
+        ids.Advance(utf8.Length);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -1,5 +1,5 @@
 using CsCheck;
-using Drover.DataPrep.Packing;
+using Drover.DataPrep.Rows;
 
 namespace Drover.DataPrep.Tests;
 
@@ -11,7 +11,7 @@ public sealed class BestFitPackerTests
     [Fact]
     public void No_token_is_lost_or_doubled_and_none_changes_its_place_in_the_document() => Inputs.Sample(input =>
     {
-        List<Fragment> fragments = [.. BestFitPacker.Pack(input.Lengths, input.Capacity).SelectMany(r => r)];
+        List<Fragment> fragments = [.. Pack(input.Lengths, input.Capacity).SelectMany(r => r)];
         for (int document = 0; document < input.Lengths.Length; document++)
         {
             int next = 0;
@@ -27,30 +27,33 @@ public sealed class BestFitPackerTests
 
     [Fact]
     public void No_row_is_longer_than_allowed_and_none_is_empty() => Inputs.Sample(input =>
-        Assert.All(BestFitPacker.Pack(input.Lengths, input.Capacity), row => Assert.InRange(row.Sum(f => f.Length), 1, input.Capacity)));
+        Assert.All(Pack(input.Lengths, input.Capacity), row => Assert.InRange(row.Sum(f => f.Length), 1, input.Capacity)));
 
     [Fact]
     public void Documents_that_fit_into_a_row_are_never_cut() => Inputs.Sample(input =>
     {
-        foreach (IGrouping<int, Fragment> document in BestFitPacker.Pack(input.Lengths, input.Capacity).SelectMany(r => r).GroupBy(f => f.Document))
+        foreach (IGrouping<int, Fragment> document in Pack(input.Lengths, input.Capacity).SelectMany(r => r).GroupBy(f => f.Document))
             Assert.Equal((input.Lengths[document.Key] + input.Capacity - 1) / input.Capacity, document.Count());
     });
 
     [Fact]
     public void Next_fit_never_needs_fewer_rows() => Inputs.Sample(input =>
-        Assert.True(BestFitPacker.Pack(input.Lengths, input.Capacity).Count <= NextFit(input.Lengths, input.Capacity)));
+        Assert.True(Pack(input.Lengths, input.Capacity).Count <= NextFit(input.Lengths, input.Capacity)));
 
     [Fact]
     public void The_same_lengths_give_the_same_rows() => Inputs.Sample(input =>
-        Assert.Equal(BestFitPacker.Pack(input.Lengths, input.Capacity), BestFitPacker.Pack(input.Lengths, input.Capacity)));
+        Assert.Equal(Pack(input.Lengths, input.Capacity), Pack(input.Lengths, input.Capacity)));
 
     [Fact]
     public void A_document_goes_into_the_fullest_row_that_has_room()
     {
         // Rooms left after the first two: 4 and 2; the third fits both and takes the tighter one.
-        List<List<Fragment>> rows = BestFitPacker.Pack([6, 8, 2], 10);
+        List<List<Fragment>> rows = Pack([6, 8, 2], 10);
         Assert.Equal([[0], [1, 2]], rows.Select(r => r.Select(f => f.Document).ToArray()).OrderBy(r => r[0]));
     }
+
+    private static List<List<Fragment>> Pack(int[] lengths, int capacity) =>
+        BestFitPacker.Pack([.. lengths.SelectMany((length, document) => BestFitPacker.Cut(document, length, capacity))], capacity);
 
     // Cuts as the packer does, then closes a row as soon as the next piece does not fit.
     private static int NextFit(int[] lengths, int capacity)

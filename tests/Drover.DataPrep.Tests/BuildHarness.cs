@@ -1,4 +1,6 @@
+using System.Text.Json;
 using Drover.DataPrep.Building;
+using Drover.Formats.Datasets;
 using Drover.ObjectStore;
 using Drover.Protocol.DataPrep.V1;
 using Drover.Testing;
@@ -34,20 +36,35 @@ internal sealed class BuildHarness : IDisposable
     public async Task<BuildPlan> PlanAsync(DatasetSpec spec)
     {
         await PutAsync(spec.Tokenizer + "/tokenizer.json", [.. "{}"u8]);
-        IReadOnlyList<string> files = await new SpecChecker(Store).CheckAsync(spec, Cancellation);
-        return await new BuildPlanner(Store).PlanAsync(spec, files, Tokenizer, _ => { }, Cancellation);
+        IReadOnlyList<ObjectInfo> files = await new SpecChecker(Store).CheckAsync(spec, Cancellation);
+        return await new BuildPlanner(Store).PlanAsync(DatasetSpecs.Complete(spec), files, Tokenizer, "", null, _ => { }, Cancellation);
     }
 
-    public async Task<List<CompletionRecord>> RunAsync(BuildPlan plan)
+    public async Task<List<CompletionRecord>> RunAsync(BuildPlan plan, TaskPhase phase = TaskPhase.Rows)
     {
         var records = new List<CompletionRecord>();
         for (int task = 0; task < plan.Tasks.Count; task++)
         {
-            await Tasks.RunAsync(plan, task, _ => { }, Cancellation);
-            records.Add((await CompletionRecord.FindAsync(Store, plan, task, Cancellation))!);
+            await Tasks.RunAsync(plan, phase, task, _ => { }, Cancellation);
+            records.Add((await CompletionRecord.FindAsync(Store, plan, phase, task, Cancellation))!);
         }
 
         return records;
+    }
+
+    /// <summary>Does all that a job does, and opens what came out.</summary>
+    public async Task<PackedDataset> BuildAsync(DatasetSpec spec)
+    {
+        BuildPlan plan = await PlanAsync(spec);
+        await new DatasetAssembler(Store).PublishAsync(plan, await RunAsync(plan), [], Cancellation);
+        return await PackedDataset.OpenAsync(Store, plan.Dataset, Folder["cache"], Cancellation);
+    }
+
+    /// <summary>Entries of the rejects files, in order.</summary>
+    public List<JsonElement> Rejects(string dataset = "datasets/d")
+    {
+        string folder = Path.Combine(Folder["objects"], dataset, "rejects");
+        return !Directory.Exists(folder) ? [] : [.. Directory.EnumerateFiles(folder).Order(StringComparer.Ordinal).SelectMany(File.ReadLines).Select(l => JsonDocument.Parse(l).RootElement)];
     }
 
     /// <summary>Every object under a prefix with its bytes.</summary>

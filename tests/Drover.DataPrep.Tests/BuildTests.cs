@@ -1,5 +1,5 @@
+using System.Security.Cryptography;
 using System.Text;
-using System.Text.Json;
 using Drover.DataPrep.Building;
 using Drover.Errors;
 using Drover.Formats.Datasets;
@@ -27,10 +27,12 @@ public sealed class BuildTests : IDisposable
         long next = 0;
         foreach (PlannedTask task in plan.Tasks)
         {
-            Assert.Equal(next, task.Offset);
-            Assert.Equal(1 + file.AsSpan(0, (int)next).Count((byte)'\n'), task.FirstLine);
+            PlannedPiece piece = Assert.Single(task.Pieces);
+            Assert.Equal(next, piece.Offset);
+            Assert.Equal(1 + file.AsSpan(0, (int)next).Count((byte)'\n'), piece.FirstLine);
             Assert.True(next == 0 || file[next - 1] == '\n');
-            next += task.Length;
+            Assert.Equal(Convert.ToHexStringLower(SHA256.HashData(file.AsSpan((int)next, (int)piece.Length))), piece.Sha256);
+            next += piece.Length;
         }
 
         Assert.Equal(file.Length, next);
@@ -42,7 +44,7 @@ public sealed class BuildTests : IDisposable
         await _harness.PutAsync("inputs/a.jsonl", Lines(60));
         DatasetSpec spec = Spec("inputs/a.jsonl");
         spec.TaskBytes = 500;
-        using PackedDataset dataset = await BuildAsync(spec);
+        using PackedDataset dataset = await _harness.BuildAsync(spec);
         DatasetManifest manifest = dataset.Manifest;
         Assert.Equal((60, 60, 0), (manifest.LinesIn, manifest.Documents, manifest.TokensRejected));
         Assert.Equal(manifest.TokensIn, manifest.TokensInRows);
@@ -76,11 +78,11 @@ public sealed class BuildTests : IDisposable
     {
         byte[] file = [.. "\uFEFF"u8, .. "{\"text\":\"good\"}\r\n\r\n{\"text\":\n[1]\n{\"text\":\"\"}\n"u8, 0x7b, 0xff, 0x7d, .. "\n{\"text\":\"last\"}"u8];
         await _harness.PutAsync("inputs/a.jsonl", file);
-        using PackedDataset dataset = await BuildAsync(Spec("inputs/a.jsonl"));
+        using PackedDataset dataset = await _harness.BuildAsync(Spec("inputs/a.jsonl"));
         Assert.Equal((6, 4, 2), (dataset.Manifest.LinesIn, dataset.Manifest.LinesRejected, dataset.Manifest.Documents));
         Assert.Equal(
             [(3, "MALFORMED_JSON"), (4, "WRONG_TYPE"), (5, "EMPTY_TEXT"), (6, "INVALID_UTF8")],
-            Rejects().Select(r => (r.GetProperty("line").GetInt32(), r.GetProperty("reason").GetString()!)));
+            _harness.Rejects().Select(r => (r.GetProperty("line").GetInt32(), r.GetProperty("reason").GetString()!)));
     }
 
     [Fact]
@@ -90,13 +92,13 @@ public sealed class BuildTests : IDisposable
         DatasetSpec spec = Spec("inputs/a.json");
         spec.Format = DatasetFormat.Sft;
         spec.ConversationTemplate = "plain";
-        using PackedDataset dataset = await BuildAsync(spec);
+        using PackedDataset dataset = await _harness.BuildAsync(spec);
         DatasetManifest manifest = dataset.Manifest;
         // "BOS User: U\nAssistant: abc..z EOS" = 1 + 18 + 27 + 1 = 47 tokens, 32 kept; the second loses all of its 61.
         Assert.Equal((3, 1, 2), (manifest.LinesIn, manifest.LinesRejected, manifest.Documents));
         Assert.Equal(15 + 61, manifest.TokensRejected);
         Assert.Equal(manifest.TokensIn, manifest.TokensInRows + manifest.TokensRejected);
-        Assert.Equal([(1, 15), (2, 61)], Rejects().Select(r => (r.GetProperty("element").GetInt32(), r.GetProperty("tokens").GetInt32())));
+        Assert.Equal([(1, 15), (2, 61)], _harness.Rejects().Select(r => (r.GetProperty("element").GetInt32(), r.GetProperty("tokens").GetInt32())));
     }
 
     [Fact]
@@ -106,7 +108,7 @@ public sealed class BuildTests : IDisposable
         BuildPlan plan = await _harness.PlanAsync(Spec("inputs/a.jsonl"));
         await _harness.RunAsync(plan);
         SortedDictionary<string, byte[]> first = _harness.Snapshot("datasets");
-        string record = Path.Combine(_harness.Folder["objects"], BuildKeys.Of(plan).Record(0));
+        string record = Path.Combine(_harness.Folder["objects"], BuildKeys.Of(plan).Record(TaskPhase.Rows, 0));
         DateTime written = File.GetLastWriteTimeUtc(record);
         await _harness.RunAsync(plan);
         Assert.Equal(written, File.GetLastWriteTimeUtc(record));
@@ -121,16 +123,16 @@ public sealed class BuildTests : IDisposable
         await _harness.PutAsync("inputs/a.jsonl", Lines(10));
         BuildPlan plan = await _harness.PlanAsync(Spec("inputs/a.jsonl"));
         CompletionRecord record = Assert.Single(await _harness.RunAsync(plan));
-        Assert.Null(await CompletionRecord.FindAsync(_harness.Store, plan with { MaxLength = 31 }, 0, Cancellation));
-        await _harness.Store.DeleteAsync("datasets/d/" + record.Shard.File, Cancellation);
-        Assert.Null(await CompletionRecord.FindAsync(_harness.Store, plan, 0, Cancellation));
+        Assert.Null(await CompletionRecord.FindAsync(_harness.Store, plan with { VocabularySize = 31 }, TaskPhase.Rows, 0, Cancellation));
+        await _harness.Store.DeleteAsync("datasets/d/" + Assert.Single(record.Shards).File, Cancellation);
+        Assert.Null(await CompletionRecord.FindAsync(_harness.Store, plan, TaskPhase.Rows, 0, Cancellation));
     }
 
     [Fact]
     public async Task A_build_without_a_row_fails_and_says_why()
     {
         await _harness.PutAsync("inputs/a.jsonl", "nonsense\n{}\n"u8.ToArray());
-        DroverException e = await Assert.ThrowsAsync<DroverException>(() => BuildAsync(Spec("inputs/a.jsonl")));
+        DroverException e = await Assert.ThrowsAsync<DroverException>(() => _harness.BuildAsync(Spec("inputs/a.jsonl")));
         Assert.Equal(FailureCode.FailedPrecondition, e.Code);
         Assert.Contains("MALFORMED_JSON 1, MISSING_FIELD 1", e.Message, StringComparison.Ordinal);
     }
@@ -140,14 +142,14 @@ public sealed class BuildTests : IDisposable
     {
         await _harness.PutAsync("datasets/d/data-00000-of-00009.arrow", [1]);
         await _harness.PutAsync("inputs/a.jsonl", Lines(10));
-        (await BuildAsync(Spec("inputs/a.jsonl"))).Dispose();
-        Assert.Equal(["data-00000-of-00001.arrow", "dataset_info.json", "manifest.json", "state.json"], _harness.Snapshot("datasets/d").Keys.Select(k => Path.GetFileName(k)));
+        (await _harness.BuildAsync(Spec("inputs/a.jsonl"))).Dispose();
+        Assert.Equal(["data-00000-000", "dataset_info", "manifest", "state"], _harness.Snapshot("datasets/d").Keys.Select(k => Path.GetFileNameWithoutExtension(k)).Select(k => k.StartsWith("data-", StringComparison.Ordinal) ? k[..14] : k));
     }
 
     [Fact]
     public async Task A_spec_is_refused_with_all_its_wrong_fields_at_once()
     {
-        var spec = new DatasetSpec { Name = "a/b", Tokenizer = "", MaxLength = 1, ConversationTemplate = "chatml", TaskBytes = -1 };
+        var spec = new DatasetSpec { Name = "a/b", Tokenizer = "", MaxLength = 1, ConversationTemplate = "none", TaskBytes = -1 };
         DroverException e = await Assert.ThrowsAsync<DroverException>(() => new SpecChecker(_harness.Store).CheckAsync(spec, Cancellation));
         Assert.Equal(FailureCode.InvalidArgument, e.Code);
         foreach (string field in new[] { "name:", "tokenizer:", "sources:", "format:", "max_length:", "conversation_template:", "task_bytes:" })
@@ -171,14 +173,4 @@ public sealed class BuildTests : IDisposable
         Encoding.UTF8.GetBytes(string.Concat(Enumerable.Range(0, count).Select(i => $$"""{"text":"{{Text(i)}}","category":"c{{i % 3}}"}""" + "\n")));
 
     private static string Text(int i) => new((char)('a' + (i % 26)), 1 + (i * 7 % 45));
-
-    private IEnumerable<JsonElement> Rejects() =>
-        File.ReadLines(Path.Combine(_harness.Folder["objects"], "datasets/d/rejects/rejects-00000-of-00001.jsonl")).Select(l => JsonDocument.Parse(l).RootElement);
-
-    private async Task<PackedDataset> BuildAsync(DatasetSpec spec)
-    {
-        BuildPlan plan = await _harness.PlanAsync(spec);
-        await new DatasetAssembler(_harness.Store).PublishAsync(plan, await _harness.RunAsync(plan), Cancellation);
-        return await PackedDataset.OpenAsync(_harness.Store, "datasets/d", _harness.Folder["cache"], Cancellation);
-    }
 }

@@ -40,7 +40,7 @@ internal sealed class ByteTokenizer(params string[] merges) : ITextTokenizer
         return [.. ids];
     }
 
-    public string Decode(IReadOnlyList<int> ids, bool skipSpecialTokens) => Encoding.UTF8.GetString([.. ids.SelectMany(Bytes)]);
+    public string Decode(IReadOnlyList<int> ids, bool skipSpecialTokens) => Encoding.UTF8.GetString([.. ids.SelectMany(id => IsSpecial(id) && !skipSpecialTokens ? Encoding.UTF8.GetBytes($"<{id}>") : Bytes(id))]);
 
     public string PieceOf(int id) => Encoding.UTF8.GetString(Bytes(id));
 

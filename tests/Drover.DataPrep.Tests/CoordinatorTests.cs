@@ -24,15 +24,15 @@ public sealed class CoordinatorTests : IDisposable
         (BuildPlan plan, ActiveBuild build) = await StartAsync();
         LeaseTaskResponse first = _coordinator.Lease();
         _time.Advance(LeaseTime / 2);
-        _coordinator.Renew(first.Lease, 10);
+        _coordinator.Renew(first.Lease, new TaskProgress(10, 2, 3));
         _time.Advance(LeaseTime / 2);
         Assert.Equal(1, _coordinator.Lease().Task.Task);
-        Assert.Equal(10, _coordinator.DoneBytes(build));
+        Assert.Equal(new TaskProgress(10, 2, 3), _coordinator.Progress(build));
         _time.Advance(LeaseTime / 2);
         LeaseTaskResponse second = _coordinator.Lease();
         Assert.Equal(0, second.Task.Task);
-        Assert.Equal(FailureCode.FailedPrecondition, Assert.Throws<DroverException>(() => _coordinator.Renew(first.Lease, 20)).Code);
-        await _harness.Tasks.RunAsync(plan, 0, _ => { }, Cancellation);
+        Assert.Equal(FailureCode.FailedPrecondition, Assert.Throws<DroverException>(() => _coordinator.Renew(first.Lease, new TaskProgress(20, 2, 3))).Code);
+        await _harness.Tasks.RunAsync(plan, TaskPhase.Rows, 0, _ => { }, Cancellation);
         Assert.Equal("LEASE_LOST", (await Assert.ThrowsAsync<DroverException>(() => _coordinator.CompleteAsync(first.Lease, Cancellation))).Reason);
         await _coordinator.CompleteAsync(second.Lease, Cancellation);
     }
@@ -46,7 +46,7 @@ public sealed class CoordinatorTests : IDisposable
             LeaseTaskResponse leased = _coordinator.Lease();
             Assert.Equal("NO_COMPLETION_RECORD", (await Assert.ThrowsAsync<DroverException>(() => _coordinator.CompleteAsync(leased.Lease, Cancellation))).Reason);
             Assert.False(build.Finished.IsCompleted);
-            await _harness.Tasks.RunAsync(plan, leased.Task.Task, _ => { }, Cancellation);
+            await _harness.Tasks.RunAsync(plan, TaskPhase.Rows, leased.Task.Task, _ => { }, Cancellation);
             await _coordinator.CompleteAsync(leased.Lease, Cancellation);
         }
 
@@ -58,9 +58,9 @@ public sealed class CoordinatorTests : IDisposable
     public async Task A_new_coordinator_hands_out_only_what_has_no_record()
     {
         (BuildPlan plan, _) = await StartAsync();
-        await _harness.Tasks.RunAsync(plan, 1, _ => { }, Cancellation);
+        await _harness.Tasks.RunAsync(plan, TaskPhase.Rows, 1, _ => { }, Cancellation);
         var restarted = new BuildCoordinator(_harness.Store, _time, LeaseTime);
-        await restarted.StartAsync(plan, BuildTests.Spec("inputs/a.jsonl"), Cancellation);
+        await restarted.StartAsync(plan, TaskPhase.Rows, Cancellation);
         Assert.Equal([0, 2], new[] { restarted.Lease().Task.Task, restarted.Lease().Task.Task });
     }
 
@@ -88,7 +88,7 @@ public sealed class CoordinatorTests : IDisposable
     public async Task A_task_that_kills_its_workers_ends_the_build()
     {
         (_, ActiveBuild build) = await StartAsync();
-        for (int i = 0; i < 5; i++)
+        for (int i = 0; i < 10; i++)
         {
             Assert.Equal(0, _coordinator.Lease().Task.Task);
             _time.Advance(LeaseTime);
@@ -121,6 +121,6 @@ public sealed class CoordinatorTests : IDisposable
         spec.TaskBytes = 600;
         BuildPlan plan = await _harness.PlanAsync(spec);
         Assert.Equal(3, plan.Tasks.Count);
-        return (plan, await _coordinator.StartAsync(plan, spec, Cancellation));
+        return (plan, await _coordinator.StartAsync(plan, TaskPhase.Rows, Cancellation));
     }
 }

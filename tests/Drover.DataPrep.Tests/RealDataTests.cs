@@ -42,7 +42,7 @@ public sealed class RealDataTests
         spec.TaskBytes = 1 << 20;
         BuildPlan plan = await harness.PlanAsync(spec);
         List<CompletionRecord> records = await harness.RunAsync(plan);
-        DatasetManifest manifest = await new DatasetAssembler(harness.Store).PublishAsync(plan, records, Cancellation);
+        DatasetManifest manifest = await new DatasetAssembler(harness.Store).PublishAsync(plan, records, [], Cancellation);
 
         using PackedDataset dataset = await PackedDataset.OpenAsync(harness.Store, "datasets/d", harness.Folder["cache"], Cancellation);
         long tokens = 0;
@@ -58,26 +58,16 @@ public sealed class RealDataTests
             labels += row.Labels.Count(l => l != PackedRow.Ignored);
         }
 
-        long listed = Rejected(harness);
+        long listed = harness.Rejects().Sum(r => r.GetProperty("tokens").GetInt64());
         Assert.Equal(manifest.TokensInRows, tokens);
         Assert.Equal(manifest.LabelTokens, labels);
         Assert.Equal(manifest.TokensRejected, listed);
         Assert.Equal(manifest.TokensIn, tokens + listed);
         Assert.Equal(manifest.LinesIn, manifest.Documents + manifest.LinesRejected);
         double fill = (double)tokens / (dataset.RowCount * (double)maxLength);
-        TestContext.Current.TestOutputHelper?.WriteLine($"{file}: lines {manifest.LinesIn}, rejected {manifest.LinesRejected} ({DatasetAssembler.Reasons(records)}); tokens {manifest.TokensIn} = {tokens} + {listed}; labels {labels}; rows {dataset.RowCount}, fill {fill:p2}");
+        TestContext.Current.TestOutputHelper?.WriteLine($"{file}: lines {manifest.LinesIn}, rejected {manifest.LinesRejected} ({DatasetAssembler.Reasons(manifest.Rejects)}); tokens {manifest.TokensIn} = {tokens} + {listed}; labels {labels}; rows {dataset.RowCount}, fill {fill:p2}");
         if (Environment.GetEnvironmentVariable("DROVER_KEEP_DATASETS") is { } keep)
             Copy(Path.Combine(harness.Folder["objects"], "datasets/d"), Path.Combine(keep, Path.GetFileNameWithoutExtension(file)));
-    }
-
-    private static long Rejected(BuildHarness harness)
-    {
-        string folder = Path.Combine(harness.Folder["objects"], "datasets/d/rejects");
-        return !Directory.Exists(folder) ? 0 : Directory.EnumerateFiles(folder).SelectMany(f => File.ReadLines(f)).Sum(l =>
-        {
-            using var reject = JsonDocument.Parse(l);
-            return reject.RootElement.GetProperty("tokens").GetInt64();
-        });
     }
 
     // A text file as one line a paragraph.

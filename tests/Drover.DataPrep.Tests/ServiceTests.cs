@@ -116,6 +116,98 @@ public sealed class ServiceTests : IDisposable
         await app.StopAsync(Cancellation);
     }
 
+    [Fact]
+    public async Task A_dataset_extends_another_without_doing_its_tasks_again_and_rows_keep_their_ids()
+    {
+        await PutInputsAsync();
+        var store = new FolderObjectStore(_folder["objects"]);
+        await store.PutBytesAsync("more/b.jsonl", (byte[])[.. "also not json\n"u8, .. BuildTests.Lines(130).AsSpan(BuildTests.Lines(50).Length)], PutCondition.None, Cancellation);
+        await using WebApplication app = await StartAsync(2);
+        DatasetSpec first = Spec();
+        first.Deduplication = new Deduplication { Exact = true };
+        Dataset old = (await BuildAsync(first)).Result;
+        DatasetSpec more = first.Clone();
+        (more.Name, more.Extends) = ("more", "datasets/d");
+        more.Sources[0] = "more";
+        DatasetBuild build = await BuildAsync(more);
+        Assert.True(build.Job.State == JobState.Succeeded, build.Job.Failure?.Message);
+        Dataset extended = build.Result;
+        // Lines 50 to 119 were there before; 26 letters with 45 lengths give many twice anyway.
+        Assert.Equal(old.LinesIn + 81, extended.LinesIn);
+        Assert.Equal(extended.LinesIn, extended.Documents + extended.LinesRejected);
+        Assert.Equal(old.LinesRejected + 1 + 80 - (extended.Documents - old.Documents), extended.LinesRejected);
+        Assert.InRange(extended.Documents - old.Documents, 1, 10);
+        Assert.Equal(extended.TokensIn, extended.TokensInRows + extended.TokensRejected);
+        using PackedDataset before = await PackedDataset.OpenAsync(store, "datasets/d", _folder["cache"], Cancellation);
+        using PackedDataset after = await PackedDataset.OpenAsync(store, "datasets/more", _folder["cache"], Cancellation);
+        Assert.True(after.RowCount > before.RowCount);
+        for (long row = 0; row < before.RowCount; row++)
+            Assert.Equal(before.Read(row).InputIds, after.Read(row).InputIds);
+        Assert.Equal(2, Directory.EnumerateFiles(_folder["objects/datasets/more/rejects"]).SelectMany(File.ReadLines).Count(l => l.Contains("MALFORMED_JSON", StringComparison.Ordinal)));
+
+        more.MaxLength = 16;
+        more.Name = "other";
+        DatasetBuild refused = await BuildAsync(more);
+        Assert.Contains("other rules", refused.Job.Failure.Message, StringComparison.Ordinal);
+        await app.StopAsync(Cancellation);
+    }
+
+    [Fact]
+    public async Task The_same_spec_is_recognised_though_its_sources_cannot_be_read_any_more()
+    {
+        await PutInputsAsync();
+        await using WebApplication app = await StartAsync(2);
+        Dataset first = (await BuildAsync(Spec())).Result;
+        // The same size and time, so the store says that nothing changed: who reads it would notice.
+        string path = _folder["objects/inputs/a.jsonl"];
+        DateTime written = File.GetLastWriteTimeUtc(path);
+        File.WriteAllBytes(path, new byte[new FileInfo(path).Length]);
+        File.SetLastWriteTimeUtc(path, written);
+        Assert.Equal(first, (await BuildAsync(Spec())).Result);
+        await app.StopAsync(Cancellation);
+    }
+
+    [Fact]
+    public async Task What_a_cancelled_build_finished_is_not_done_again()
+    {
+        await PutInputsAsync();
+        await using WebApplication app = await StartAsync(workers: 0);
+        DataPrepService.DataPrepServiceClient client = Client();
+        string name = (await client.CreateDatasetBuildAsync(new CreateDatasetBuildRequest { Spec = Spec() }, cancellationToken: Cancellation)).Build.Job.Name;
+        LeaseTaskResponse leased = await WorkerClient().LeaseTaskAsync(new LeaseTaskRequest { Worker = "w" }, cancellationToken: Cancellation);
+        using (var alone = new BuildHarness())
+        {
+            var tasks = new BuildTask(new FolderObjectStore(_folder["objects"]), alone.Tokenizers, _folder["w"]);
+            BuildPlan plan = await new BuildPlanner(new FolderObjectStore(_folder["objects"])).LoadAsync(new BuildKeys(leased.Task.Build), Cancellation);
+            await tasks.RunAsync(plan, TaskPhase.Rows, leased.Task.Task, _ => { }, Cancellation);
+        }
+
+        await WorkerClient().CompleteTaskAsync(new CompleteTaskRequest { Lease = leased.Lease }, cancellationToken: Cancellation);
+        await client.CancelDatasetBuildAsync(new CancelDatasetBuildRequest { Name = name }, cancellationToken: Cancellation);
+        Assert.Equal(JobState.Cancelled, (await FinishAsync(name)).Job.State);
+        await client.CreateDatasetBuildAsync(new CreateDatasetBuildRequest { Spec = Spec() }, cancellationToken: Cancellation);
+        Assert.NotEqual(leased.Task.Task, (await WorkerClient().LeaseTaskAsync(new LeaseTaskRequest { Worker = "w" }, cancellationToken: Cancellation)).Task.Task);
+        await app.StopAsync(Cancellation);
+    }
+
+    [Fact]
+    public async Task Rows_are_read_decoded_token_by_token()
+    {
+        await PutInputsAsync();
+        await new FolderObjectStore(_folder["objects"]).PutTextAsync("inputs/a.jsonl", """{"source":"a","target":"b中国"}""", Cancellation);
+        await using WebApplication app = await StartAsync(1);
+        await BuildAsync(Spec());
+        DataPrepService.DataPrepServiceClient client = Client();
+        ReadDatasetRowsResponse read = await client.ReadDatasetRowsAsync(new ReadDatasetRowsRequest { Dataset = "datasets/d" }, cancellationToken: Cancellation);
+        DatasetRow row = Assert.Single(read.Rows);
+        Assert.Equal([10], row.DocumentLengths);
+        Assert.Equal(["<1>", "a", "b", "", "", "中", "", "", "国", "<2>"], row.Texts);
+        Assert.Equal([.. Enumerable.Repeat(PackedRow.Ignored, 2), .. row.InputIds.Skip(2)], row.Labels);
+        RpcException past = await Assert.ThrowsAsync<RpcException>(async () => await client.ReadDatasetRowsAsync(new ReadDatasetRowsRequest { Dataset = "datasets/d", FirstRow = 1 }, cancellationToken: Cancellation));
+        Assert.Equal(StatusCode.OutOfRange, past.StatusCode);
+        await app.StopAsync(Cancellation);
+    }
+
     private static DatasetSpec Spec()
     {
         DatasetSpec spec = BuildTests.Spec("inputs");
@@ -148,8 +240,7 @@ public sealed class ServiceTests : IDisposable
     {
         using var alone = new BuildHarness();
         await alone.PutAsync("inputs/a.jsonl", Input());
-        BuildPlan plan = await alone.PlanAsync(Spec());
-        await new DatasetAssembler(alone.Store).PublishAsync(plan, await alone.RunAsync(plan), Cancellation);
+        (await alone.BuildAsync(Spec())).Dispose();
         return alone.Snapshot("datasets");
     }
 

@@ -8,7 +8,7 @@ using Drover.Tokenization.Expansion;
 using Drover.Tokenization.ParityProgram;
 
 // Compares with the reference libraries, together with tests/goldens/tokenizer_parity.py, which reads what this writes.
-//   write BASE PIECES FOLDER         expands the tokenizer BASE (a folder) by the piece list PIECES ('-': not at all) and writes all files
+//   write BASE PIECES FOLDER         expands the tokenizer BASE (a folder) by the pieces of the list or vocabulary PIECES ('-': not at all) and writes all files
 //   generate BASE SEED COUNT FILE    writes texts, a JSON string a line
 //   encode BASE TEXTS FILE           writes the ids of each text: their number and they themselves, as int32
 var cancellation = CancellationToken.None;
@@ -19,7 +19,7 @@ switch (args)
             Vocabulary vocabulary = await ReadAsync(from);
             if (pieces != "-")
             {
-                ExpandedVocabulary expanded = VocabularyExpander.Expand(vocabulary, PieceList.Parse(await File.ReadAllTextAsync(pieces), pieces), cancellation);
+                ExpandedVocabulary expanded = VocabularyExpander.Expand(vocabulary, DonorVocabulary.IsVocabulary(pieces) ? DonorVocabulary.Parse(await File.ReadAllBytesAsync(pieces), pieces) : PieceList.Parse(await File.ReadAllTextAsync(pieces), pieces), cancellation);
                 Console.WriteLine($"{expanded.Added} added, {expanded.Intermediate} intermediate, {expanded.Known} known, {expanded.Rejected.Count} refused");
                 vocabulary = expanded.Vocabulary;
             }

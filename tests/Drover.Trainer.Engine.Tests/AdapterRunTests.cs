@@ -11,7 +11,7 @@ public sealed class AdapterRunTests
 {
     private const int NewFrom = 80;
     private static readonly LoraSpec Lora = new() { Rank = 4, Dora = true, Dropout = 0.1, TokenRowsFrom = NewFrom };
-    private static readonly EngineSpec Spec = SmallRun.Spec with { Lora = Lora, Recompute = true, NeftuneAlpha = 5, Precision = Precision.Bf16, Optimizer = new AdamWSpec { LearningRate = 1e-2 } };
+    private static readonly EngineSpec Spec = SmallRun.Spec with { Lora = Lora, Activations = ActivationSpec.Recomputed, NeftuneAlpha = 5, Precision = Precision.Bf16, Optimizer = new AdamWSpec { LearningRate = 1e-2 } };
 
     [Fact]
     public void A_run_that_goes_on_has_the_losses_of_one_that_never_stopped_bit_for_bit()

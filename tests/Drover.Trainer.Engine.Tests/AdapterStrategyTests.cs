@@ -89,7 +89,7 @@ public sealed class AdapterStrategyTests
 
     private static Trained Train(ICollectives collectives, ParallelSpec parallel, string lora, bool tied, bool recompute, Dictionary<string, float[]> weights)
     {
-        EngineSpec spec = SmallRun.Spec with { MicroBatchRows = 1, Recompute = recompute, Parallel = parallel, HeadChunkTokens = 16, Lora = Specs[lora], NeftuneAlpha = 5, Optimizer = new AdamWSpec { LearningRate = 1e-2 } };
+        EngineSpec spec = SmallRun.Spec with { MicroBatchRows = 1, Activations = recompute ? new ActivationSpec { Mode = RecomputeMode.Attention } : new ActivationSpec(), Parallel = parallel, HeadChunkTokens = 16, Lora = Specs[lora], NeftuneAlpha = 5, Optimizer = new AdamWSpec { LearningRate = 1e-2 } };
         using TrainingEngine engine = SmallRun.Engine(spec, Config(tied), collectives);
         StepResult[] steps = [.. Enumerable.Range(0, Steps).Select(_ => engine.Step())];
         foreach (StateSlice slice in engine.SavedState.Where(s => s.Kind == LogicalTensor.Weight))

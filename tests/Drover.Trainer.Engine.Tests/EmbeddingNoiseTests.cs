@@ -73,7 +73,7 @@ public sealed class EmbeddingNoiseTests
 
     [Fact]
     public void Recompute_runs_forward_again_with_the_same_noise() =>
-        SmallRun.AssertSame(SmallRun.Run(Noisy), SmallRun.Run(Noisy with { Recompute = true }));
+        SmallRun.AssertSame(SmallRun.Run(Noisy), SmallRun.Run(Noisy with { Activations = ActivationSpec.Recomputed }));
 
     [Fact]
     public void Noise_changes_the_loss()

@@ -24,7 +24,7 @@ public class EngineTests
     public void Recompute_changes_nothing(bool tied)
     {
         var config = SmallRun.Config with { TieWordEmbeddings = tied };
-        SmallRun.AssertSame(SmallRun.Run(SmallRun.Spec, config), SmallRun.Run(SmallRun.Spec with { Recompute = true }, config));
+        SmallRun.AssertSame(SmallRun.Run(SmallRun.Spec, config), SmallRun.Run(SmallRun.Spec with { Activations = ActivationSpec.Recomputed }, config));
     }
 
     [Theory]
@@ -131,7 +131,7 @@ public class EngineTests
     [Fact]
     public void A_step_leaves_no_tensor_behind()
     {
-        using TrainingEngine engine = SmallRun.Engine(SmallRun.Spec with { Recompute = true, HeadChunkTokens = 16 }, SmallRun.Config);
+        using TrainingEngine engine = SmallRun.Engine(SmallRun.Spec with { Activations = ActivationSpec.Recomputed, HeadChunkTokens = 16 }, SmallRun.Config);
         engine.Step();
         long before = DisposeScopeManager.Statistics.ThreadTotalLiveCount;
         for (int i = 0; i < 3; i++)

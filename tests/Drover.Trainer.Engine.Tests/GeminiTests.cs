@@ -26,7 +26,7 @@ public class GeminiTests
     [InlineData(2, true)]
     public void A_tight_budget_is_kept_by_evictions_that_change_nothing(int ranks, bool recompute)
     {
-        EngineSpec plain = SmallRun.Spec with { MicroBatchRows = 1, Recompute = recompute };
+        EngineSpec plain = SmallRun.Spec with { MicroBatchRows = 1, Activations = new ActivationSpec { Mode = recompute ? RecomputeMode.Full : RecomputeMode.None } };
         StepResult[] expected = SmallRun.Run(plain, steps: 6);
         // Half of the weights fit beside everything else.
         long budget = PeakOfOthers(plain, ranks) + (AllValues * 4 / ranks / 2);
@@ -171,7 +171,7 @@ public class GeminiTests
     [Fact]
     public void A_step_leaves_no_tensor_behind_but_pieces()
     {
-        EngineSpec plain = SmallRun.Spec with { MicroBatchRows = 1, Recompute = true };
+        EngineSpec plain = SmallRun.Spec with { MicroBatchRows = 1, Activations = ActivationSpec.Recomputed };
         using TrainingEngine engine = SmallRun.Engine(Auto(plain, PeakOfOthers(plain, 1) + (AllValues * 2)), SmallRun.Config);
         engine.Step();
         engine.Step();

@@ -76,7 +76,7 @@ public sealed class GradientTests
         Tensor x = part.Embed(batch);
         foreach (DecoderLayer layer in part.Layers)
         {
-            (Tensor output, LayerKept? k) = layer.Forward(x, context, keep: true);
+            (Tensor output, LayerKept? k) = layer.Forward(x, context, LayerParts.All);
             kept.Add((x, k!));
             x = output;
         }

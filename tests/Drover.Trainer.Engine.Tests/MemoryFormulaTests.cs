@@ -68,7 +68,7 @@ public class MemoryFormulaTests
     public void Frozen_weights_take_compute_weights_alone_and_adapters_take_all(string layout, Precision precision, bool recompute, bool dora)
     {
         var lora = new LoraSpec { Rank = 6, Dora = dora, TokenRowsFrom = dora ? 80 : 0, ModulesToSave = dora ? ["norm"] : ["lm_head"] };
-        AssertPlanned(layout, 2, precision, recompute, SmallRun.Config with { NumHiddenLayers = 5 }, SmallRun.Spec with { Lora = lora });
+        AssertPlanned(layout, 2, precision, recompute ? ActivationSpec.Recomputed : new ActivationSpec(), SmallRun.Config with { NumHiddenLayers = 5 }, of: SmallRun.Spec with { Lora = lora });
     }
 
     [Theory]
@@ -77,7 +77,7 @@ public class MemoryFormulaTests
     [InlineData("pp 2 zero3")]
     [InlineData("gemini, a part of each")]
     public void A_stage_of_embeddings_alone_takes_state_for_them_alone(string layout) =>
-        AssertPlanned(layout, 2, Precision.Bf16, recompute: false, SmallRun.Config with { NumHiddenLayers = 5 }, SmallRun.Spec with { HasBase = true, Rates = new WeightRates { EmbeddingsOnly = true } });
+        AssertPlanned(layout, 2, Precision.Bf16, new ActivationSpec(), SmallRun.Config with { NumHiddenLayers = 5 }, of: SmallRun.Spec with { HasBase = true, Rates = new WeightRates { EmbeddingsOnly = true } });
 
     public static TheoryData<string, Precision, bool, bool> AdapterMatrix()
     {
@@ -91,9 +91,35 @@ public class MemoryFormulaTests
         return matrix;
     }
 
-    private static void AssertPlanned(string layout, int ranks, Precision precision, bool recompute, LlamaConfig config, EngineSpec? of = null)
+    [Theory]
+    [InlineData("ddp", RecomputeMode.Attention, false)]
+    [InlineData("zero2", RecomputeMode.FeedForward, true)]
+    [InlineData("zero3", RecomputeMode.Full, true)]
+    [InlineData("gemini", RecomputeMode.Blocks, true)]
+    [InlineData("split_gather", RecomputeMode.Attention, true)]
+    [InlineData("pp 2 interleaved", RecomputeMode.Blocks, true)]
+    [InlineData("pp 2 gpipe", RecomputeMode.None, true)]
+    [InlineData("ring 2 zero3", RecomputeMode.FeedForward, true)]
+    [InlineData("all_to_all 2", RecomputeMode.Blocks, false)]
+    public void Halves_that_are_run_again_and_inputs_in_host_memory_are_planned_too(string layout, RecomputeMode mode, bool offload) =>
+        AssertPlanned(layout, 2, Precision.Bf16, new ActivationSpec { Mode = mode, Blocks = mode == RecomputeMode.Blocks ? 3 : 0, Offload = offload }, SmallRun.Config with { NumHiddenLayers = 5 });
+
+    [Theory]
+    [InlineData("ddp", Precision.Fp32)]
+    [InlineData("zero1", Precision.Bf16)]
+    [InlineData("zero2 offload", Precision.Fp32)]
+    [InlineData("zero3", Precision.Bf16)]
+    [InlineData("pp 2 zero3", Precision.Fp32)]
+    [InlineData("tp 2", Precision.Bf16)]
+    public void Moments_in_8_bits_are_planned_too(string layout, Precision precision) =>
+        AssertPlanned(layout, 2, precision, new ActivationSpec(), SmallRun.Config with { NumHiddenLayers = 5 }, OptimizerKind.AdamW8Bit);
+
+    private static void AssertPlanned(string layout, int ranks, Precision precision, bool recompute, LlamaConfig config) =>
+        AssertPlanned(layout, ranks, precision, new ActivationSpec { Mode = recompute ? RecomputeMode.Full : RecomputeMode.None }, config);
+
+    private static void AssertPlanned(string layout, int ranks, Precision precision, ActivationSpec activations, LlamaConfig config, OptimizerKind optimizer = OptimizerKind.AdamW, EngineSpec? of = null)
     {
-        EngineSpec spec = (of ?? SmallRun.Spec) with { Parallel = Layouts[layout], Precision = precision, MicroBatchRows = 1, Recompute = recompute };
+        EngineSpec spec = (of ?? SmallRun.Spec) with { Parallel = Layouts[layout], Precision = precision, MicroBatchRows = 1, Activations = activations, Optimizer = SmallRun.Spec.Optimizer with { Kind = optimizer } };
         var measured = new Dictionary<(MemoryClass, MemoryPlace), long>[ranks];
         ThreadRanks.Run(ranks, collectives =>
         {
@@ -103,7 +129,7 @@ public class MemoryFormulaTests
             measured[collectives.Rank] = engine.Memory.Lines.ToDictionary(l => (l.Class, l.Place), l => l.PeakBytes);
         });
 
-        var plan = new LayoutSpec(config, spec.Parallel, ranks, precision == Precision.Bf16 ? 2 : 4, RowTokens, spec.GlobalBatchRows / spec.Parallel.DataParallel(ranks), recompute, 0) { Rates = spec.Rates, Lora = spec.Lora, HasBase = spec.HasBase };
+        var plan = new LayoutSpec(config, spec.Parallel, ranks, precision == Precision.Bf16 ? 2 : 4, RowTokens, spec.GlobalBatchRows / spec.Parallel.DataParallel(ranks), spec.Activations, 0) { Optimizer = optimizer, Rates = spec.Rates, Lora = spec.Lora, HasBase = spec.HasBase };
         foreach (RankLayout rank in RankLayout.AllOf(plan))
         {
             Dictionary<(MemoryClass, MemoryPlace), long> planned = rank.Memory.ToDictionary(m => (m.Class, m.Place), m => m.Bytes), counted = measured[rank.Rank];
@@ -119,7 +145,7 @@ public class MemoryFormulaTests
     public void Every_weight_lies_on_as_many_ranks_as_hold_it_whole()
     {
         var spec = new ParallelSpec { TensorParallel = 2, PipelineParallel = 2 };
-        var plan = new LayoutSpec(SmallRun.Config, spec, 8, 4, RowTokens, 4, false, 0);
+        var plan = new LayoutSpec(SmallRun.Config, spec, 8, 4, RowTokens, 4, new ActivationSpec(), 0);
         long whole = LlamaTensors.All(SmallRun.Config).Sum(w => w.Shape.Aggregate(1L, (n, d) => n * d));
         long norms = LlamaTensors.All(SmallRun.Config).Where(w => w.Shape.Length == 1).Sum(w => w.Shape[0]);
         // Two replicas of everything, and in each what is not cut once more.

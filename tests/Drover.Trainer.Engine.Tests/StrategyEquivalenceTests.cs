@@ -46,6 +46,15 @@ public class StrategyEquivalenceTests
         ["tp 2 x pp 2 x dp 2 zero1"] = (8, new ParallelSpec { TensorParallel = 2, PipelineParallel = 2, Placement = StatePlacement.Zero1 }),
     };
 
+    private static readonly ActivationSpec[] MemoryOptions =
+    [
+        new() { Mode = RecomputeMode.Attention },
+        new() { Mode = RecomputeMode.FeedForward, Offload = true },
+        new() { Mode = RecomputeMode.Blocks, Blocks = 2, Offload = true },
+        new() { Mode = RecomputeMode.Full, Offload = true },
+        new() { Offload = true },
+    ];
+
     private static readonly Dictionary<bool, Lazy<Trained>> Reference = new()
     {
         [false] = new(() => Train(new SingleRank(), new ParallelSpec(), Config(tied: false), recompute: false, [])),
@@ -94,6 +103,40 @@ public class StrategyEquivalenceTests
     public void A_strategy_trains_models_of_other_families_too(string family, string strategy) =>
         AssertTrainsTheSame(strategy, Families[family], recompute: false, Train(new SingleRank(), new ParallelSpec(), Families[family], recompute: false, []));
 
+    [Theory]
+    [MemberData(nameof(AllStrategies))]
+    public void What_is_run_again_or_kept_in_host_memory_changes_nothing(string strategy)
+    {
+        (int ranks, ParallelSpec parallel) = Strategies[strategy];
+        (StepResult[] Steps, long HostBytes)[] Run(ActivationSpec activations)
+        {
+            var all = new (StepResult[], long)[ranks];
+            ThreadRanks.Run(ranks, collectives =>
+            {
+                EngineSpec spec = SmallRun.Spec with { MicroBatchRows = 1, Activations = activations, Parallel = parallel };
+                using TrainingEngine engine = SmallRun.Engine(spec, Config(tied: false), collectives);
+                StepResult[] steps = [.. Enumerable.Range(0, 3).Select(_ => engine.Step())];
+                all[collectives.Rank] = (steps, engine.Memory.Lines.Where(l => l is { Class: MemoryClass.Activations, Place: MemoryPlace.Host }).Sum(l => l.PeakBytes));
+            });
+            return all;
+        }
+
+        (StepResult[] Steps, long)[] kept = Run(new ActivationSpec());
+        // One by one over the strategies, and all of them on one rank.
+        ActivationSpec[] options = [.. MemoryOptions.Where((_, i) => ranks == 1 || i == Array.IndexOf([.. Strategies.Keys], strategy) % MemoryOptions.Length)];
+        foreach (ActivationSpec option in options)
+        {
+            (StepResult[] Steps, long HostBytes)[] again = Run(option);
+            for (int rank = 0; rank < ranks; rank++)
+            {
+                SmallRun.AssertSame(kept[rank].Steps, again[rank].Steps, 1e-6);
+                Assert.Equal(option.Offload, again[rank].HostBytes > 0);
+            }
+        }
+    }
+
+    public static TheoryData<string> AllStrategies() => [.. Strategies.Keys];
+
     private static LlamaConfig Config(bool tied) => SmallRun.Config with { TieWordEmbeddings = tied, NumHiddenLayers = 5 };
 
     private static void AssertTrainsTheSame(string strategy, LlamaConfig config, bool recompute, Trained expected)
@@ -116,7 +159,7 @@ public class StrategyEquivalenceTests
 
     private static Trained Train(ICollectives collectives, ParallelSpec parallel, LlamaConfig config, bool recompute, Dictionary<string, float[]> weights)
     {
-        EngineSpec spec = SmallRun.Spec with { MicroBatchRows = 1, Recompute = recompute, Parallel = parallel, HeadChunkTokens = 16 };
+        EngineSpec spec = SmallRun.Spec with { MicroBatchRows = 1, Activations = new ActivationSpec { Mode = recompute ? RecomputeMode.Full : RecomputeMode.None }, Parallel = parallel, HeadChunkTokens = 16 };
         using TrainingEngine engine = SmallRun.Engine(spec, config, collectives);
         StepResult[] steps = [.. Enumerable.Range(0, Steps).Select(_ => engine.Step())];
         foreach (StateSlice slice in engine.SavedState.Where(s => s.Kind == "weight"))

@@ -96,7 +96,7 @@ public class TrafficTests
     private static SortedDictionary<string, long> Count(int ranks, ParallelSpec parallel, bool recompute = false)
     {
         SortedDictionary<string, long> counted = [];
-        EngineSpec spec = SmallRun.Spec with { Parallel = parallel, MicroBatchRows = 1, GlobalBatchRows = 8, Recompute = recompute };
+        EngineSpec spec = SmallRun.Spec with { Parallel = parallel, MicroBatchRows = 1, GlobalBatchRows = 8, Activations = new ActivationSpec { Mode = recompute ? RecomputeMode.Full : RecomputeMode.None } };
         ThreadRanks.Run(ranks, collectives =>
         {
             using TrainingEngine engine = SmallRun.Engine(spec, Config, collectives, new FullRows());

@@ -149,6 +149,7 @@ public sealed class TrainerWorld : IAsyncDisposable
     {
         var random = new Random(3);
         using var shard = new MemoryStream();
+        DatasetShard listed;
         using (var writer = new ArrowRowWriter(shard))
         {
             for (int r = 0; r < Rows; r++)
@@ -163,11 +164,11 @@ public sealed class TrainerWorld : IAsyncDisposable
                 writer.Write(new PackedRow(ids, labels, [cut, length - cut]));
             }
 
-            writer.Finish();
+            listed = writer.Finish() with { File = "data.arrow" };
         }
 
         byte[] bytes = shard.ToArray();
-        await Store.PutBytesAsync($"{prefix}/data-00000-of-00001.arrow", bytes, PutCondition.None, Cancellation);
+        await Store.PutBytesAsync($"{prefix}/data.arrow", bytes, PutCondition.None, Cancellation);
         var manifest = new DatasetManifest
         {
             Format = "pretrain",
@@ -185,9 +186,8 @@ public sealed class TrainerWorld : IAsyncDisposable
             LinesIn = 0,
             LinesRejected = 0,
             TextBytes = 1000,
-            TokensByCategory = [],
             Sources = [],
-            Shards = [new DatasetShard("data-00000-of-00001.arrow", Rows, bytes.Length, Convert.ToHexStringLower(SHA256.HashData(bytes)))],
+            Shards = [listed],
         };
         await Store.PutBytesAsync($"{prefix}/{DatasetManifest.FileName}", JsonSerializer.SerializeToUtf8Bytes(manifest, DatasetManifestJson.Default.DatasetManifest), PutCondition.None, Cancellation);
     }

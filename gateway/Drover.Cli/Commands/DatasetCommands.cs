@@ -12,19 +12,13 @@ internal static class DatasetCommands
     private static readonly Argument<string> Name = new("NAME") { Description = "Name of the dataset: written to datasets/NAME" };
     private static readonly Argument<string> Reference = new("DATASET") { Description = "The dataset, e.g. datasets/my-data (\"datasets/\" may be left out)" };
     private static readonly Option<string> Tokenizer = new("--tokenizer") { Description = "A folder of this machine, or a reference", Required = true, HelpName = "TOKENIZER" };
-    private static readonly Option<string[]> Sources = new("--source") { Description = "JSONL file or folder; may be given again", Required = true, HelpName = "PATH" };
+    private static readonly Option<string[]> Sources = new("--source") { Description = "File or folder of .jsonl, .json, .txt (also .gz, .zst) or .parquet; may be given again", Required = true, HelpName = "PATH" };
     private static readonly Option<int> MaxLength = new("--max-length") { Description = "Tokens in a row", DefaultValueFactory = _ => 2048 };
-    private static readonly Option<string> Template = new("--template") { Description = "Conversation template for SFT; empty means llama2", DefaultValueFactory = _ => "" };
     private static readonly Option<DatasetFormat> Format = EnumOption.Of("--format", "What the lines are", ("pretrain", DatasetFormat.Pretrain), ("sft", DatasetFormat.Sft));
 
-    public static Command Build() => new("dataset", "Build packed datasets from JSONL.")
+    public static Command Build() => new("dataset", "Build packed datasets from text, documents and conversations.")
     {
-        new Command("build", """
-            Tokenize and pack JSONL into rows. Bad lines are kept aside with their reasons and counted.
-
-            Example:
-              drover dataset build my-data --tokenizer ./llama --source corpus.jsonl --format pretrain --max-length 1024
-            """) { Name, Tokenizer, Sources, Format, MaxLength, Template, JobStart.Detach }.Does(BuildAsync),
+        BuildCommand(),
         new Command("show", """
             Show the counts of a finished dataset.
 
@@ -32,13 +26,29 @@ internal static class DatasetCommands
               drover dataset show datasets/my-data
             """) { Reference }.Does(async (context, parse) =>
             {
-                string name = parse.GetValue(Reference)!;
-                var request = new GetDatasetRequest { Dataset = name.Contains('/') ? name : "datasets/" + name };
+                var request = new GetDatasetRequest { Dataset = DatasetReference.Of(parse.GetValue(Reference)!) };
                 Dataset dataset = (await context.DataPrep.GetDatasetAsync(request, cancellationToken: context.Cancellation).ConfigureAwait(false)).Dataset;
                 context.Write(dataset, () => Describe(dataset));
                 return ExitCodes.Ok;
             }),
+        DatasetInspectCommand.Build(Reference),
+        DatasetStatisticsCommand.Build(Reference),
     };
+
+    private static Command BuildCommand()
+    {
+        var command = new Command("build", """
+            Tokenize and pack documents or conversations into rows. What cannot be used is kept aside with its reason and counted.
+            The same command again goes on where it was stopped, and does nothing once the dataset is there.
+
+            Example:
+              drover dataset build my-data --tokenizer ./llama --source corpus.jsonl --format pretrain --max-length 1024
+              drover dataset build talks --tokenizer ./llama --source talks/ --format sft --template chatml --drop-duplicates
+            """) { Name, Tokenizer, Sources, Format, MaxLength, JobStart.Detach };
+        foreach (Option option in DatasetBuildOptions.All)
+            command.Options.Add(option);
+        return command.Does(BuildAsync);
+    }
 
     private static async Task<int> BuildAsync(CliContext context, ParseResult parse)
     {
@@ -49,8 +59,8 @@ internal static class DatasetCommands
             Tokenizer = await inputs.ResolveAsync(parse.GetValue(Tokenizer)!).ConfigureAwait(false),
             Format = parse.GetValue(Format) is DatasetFormat.Unspecified ? DatasetFormat.Pretrain : parse.GetValue(Format),
             MaxLength = parse.GetValue(MaxLength),
-            ConversationTemplate = parse.GetValue(Template),
         };
+        DatasetBuildOptions.Fill(spec, parse);
         spec.Sources.Add(await inputs.ResolveAllAsync(parse.GetValue(Sources)!).ConfigureAwait(false));
         var request = new CreateDatasetBuildRequest { RequestId = JobStart.NewRequestId(), Spec = spec };
         DatasetBuild build = (await context.DataPrep.CreateDatasetBuildAsync(request, cancellationToken: context.Cancellation).ConfigureAwait(false)).Build;
@@ -60,6 +70,7 @@ internal static class DatasetCommands
     private static string Describe(Dataset dataset)
     {
         string text = string.Create(CultureInfo.InvariantCulture, $"{dataset.Dataset_}: {dataset.Rows} rows, {dataset.Fill:P1} full, {dataset.Documents} documents, {dataset.TokensIn} tokens in = {dataset.TokensInRows} in rows + {dataset.TokensRejected} rejected");
-        return dataset.LinesRejected == 0 ? text : $"{text}; {dataset.LinesRejected} of {dataset.LinesIn} lines rejected, see {dataset.Rejects}";
+        string reasons = string.Join(", ", dataset.RejectsByReason.OrderByDescending(r => r.Value.Entries).Select(r => string.Create(CultureInfo.InvariantCulture, $"{r.Key} {r.Value.Entries}")));
+        return dataset.Rejects.Length == 0 ? text : $"{text}; {dataset.LinesRejected} of {dataset.LinesIn} records rejected ({reasons}), see {dataset.Rejects}";
     }
 }

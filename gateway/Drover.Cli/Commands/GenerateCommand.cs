@@ -9,7 +9,7 @@ namespace Drover.Cli.Commands;
 /// <summary><c>drover generate</c>.</summary>
 internal static class GenerateCommand
 {
-    private static readonly Argument<string> Model = new("MODEL") { Description = "A model (my-model, models/my-model, a Hugging Face folder of this machine), a run (runs/my-run: its newest checkpoint) or a checkpoint" };
+    private static readonly Argument<string> Model = new("MODEL") { Description = "A model (my-model, models/my-model, a Hugging Face folder of this machine), a run (runs/my-run: its newest checkpoint; runs/my-run/best) or a checkpoint" };
     private static readonly Argument<string[]> Prompts = new("PROMPT") { Description = "Texts to continue; standard input where there is none", Arity = ArgumentArity.ZeroOrMore };
     private static readonly Option<int> MaxNewTokens = new("--max-new-tokens") { Description = "Tokens of a continuation at most; 0 means 64" };
     private static readonly Option<double?> Temperature = new("--temperature") { Description = "0 takes the most probable token each time, which is the default where nothing below is given; else 1" };

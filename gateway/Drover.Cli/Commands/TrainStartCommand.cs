@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using Drover.Cli.Inputs;
 using Drover.Cli.Jobs;
 using Drover.Protocol.Trainer.V1;
@@ -12,7 +13,8 @@ internal static class TrainStartCommand
     private static readonly Option<string?> Model = new("--model") { Description = "Begin with a Hugging Face folder or reference", HelpName = "MODEL" };
     private static readonly Option<string?> Config = new("--config") { Description = "Begin with random weights for this config.json", HelpName = "PATH" };
     private static readonly Option<string?> Checkpoint = new("--checkpoint") { Description = "Begin with the weights of a checkpoint", HelpName = "CHECKPOINT" };
-    private static readonly Option<string> Dataset = new("--dataset") { Description = "E.g. datasets/my-data", Required = true, HelpName = "DATASET" };
+    private static readonly Option<string[]> Dataset = new("--dataset") { Description = "E.g. datasets/my-data; given several times, or with a weight (my-data=0.5: an epoch reads half of its rows), a mixture", Required = true, HelpName = "DATASET[=WEIGHT]" };
+    private static readonly Option<int> Buckets = new("--mixture-buckets") { Description = "Of a mixture: bins that each dataset is divided into; an epoch reads one of each in turn", HelpName = "BUCKETS" };
     private static readonly Option<string> Tokenizer = new("--tokenizer") { Description = "The dataset's tokenizer", Required = true, HelpName = "TOKENIZER" };
     private static readonly Option<long> Steps = new("--steps") { Description = "Optimizer steps; or give --epochs" };
     private static readonly Option<double> Epochs = new("--epochs") { Description = "Passes over the dataset" };
@@ -29,7 +31,11 @@ internal static class TrainStartCommand
     private static readonly Option<double> Neftune = new("--neftune-alpha") { Description = "Noise on the embeddings while training (NEFTune); 0 for none" };
     private static readonly Option<string[]> Frozen = new("--freeze") { Description = "Weights that are not trained, e.g. 'model.layers.*'; may be given again", HelpName = "PATTERN" };
     private static readonly Option<bool> EmbeddingsOnly = new("--embeddings-only") { Description = "Train the input embedding and the output matrix alone" };
-    private static readonly Option<bool> Recompute = new("--recompute") { Description = "Save memory: run blocks forward again in the backward pass" };
+    private static readonly Option<OptimizerKind> Optimizer = EnumOption.Of("--optimizer", "adamw-8bit keeps the moments in a quarter of the memory", ("adamw", OptimizerKind.Adamw), ("adamw-8bit", OptimizerKind.Adamw8Bit));
+    private static readonly Option<bool> Recompute = new("--recompute") { Description = "Save memory: run layers forward again in the backward pass" };
+    private static readonly Option<RecomputeMode> RecomputeModeOption = EnumOption.Of("--recompute-mode", "What is run again", ("none", RecomputeMode.None), ("full", RecomputeMode.Full), ("blocks", RecomputeMode.Blocks), ("attention", RecomputeMode.Attention), ("feed-forward", RecomputeMode.FeedForward));
+    private static readonly Option<int> RecomputeBlocks = new("--recompute-blocks") { Description = "With --recompute-mode blocks: how many of the first layers", HelpName = "N" };
+    private static readonly Option<bool> OffloadActivations = new("--offload-activations") { Description = "Save device memory: inputs of layers wait in host memory" };
     private static readonly Option<int> HeadChunk = new("--head-chunk-tokens") { Description = "Save memory: tokens of one slice of the head; 0 takes all at once" };
     private static readonly Option<long> CheckpointEvery = new("--checkpoint-every") { Description = "Steps between checkpoints; 0: only at the end" };
     private static readonly Option<string[]> HeldOut = new("--held-out") { Description = "A dataset that is not trained on, to be evaluated; may be given again", HelpName = "[LABEL=]DATASET" };
@@ -60,8 +66,8 @@ internal static class TrainStartCommand
           drover train start my-run --model models/base --tokenizer tokenizers/my-tokenizer --dataset datasets/my-data --steps 100 --lora dora --lora-rank 32
         """)
     {
-        Name, Model, Config, Checkpoint, Dataset, Tokenizer, Steps, Epochs, GlobalBatch, MicroBatch, Ranks, Threads, LearningRate, Schedule, Warmup, WarmupRatio, DecayRatio, WeightDecay,
-        Neftune, Frozen, EmbeddingsOnly, PrecisionOption, Recompute, HeadChunk, CheckpointEvery, HeldOut, EvaluateEvery, Seed, DryRun, JobStart.Detach,
+        Name, Model, Config, Checkpoint, Dataset, Buckets, Tokenizer, Steps, Epochs, GlobalBatch, MicroBatch, Ranks, Threads, LearningRate, Schedule, Warmup, WarmupRatio, DecayRatio, WeightDecay,
+        Neftune, Frozen, EmbeddingsOnly, PrecisionOption, Optimizer, Recompute, RecomputeModeOption, RecomputeBlocks, OffloadActivations, HeadChunk, CheckpointEvery, HeldOut, EvaluateEvery, Seed, DryRun, JobStart.Detach,
     }.Does(RunAsync);
 
     private static async Task<int> RunAsync(CliContext context, ParseResult parse)
@@ -86,7 +92,7 @@ internal static class TrainStartCommand
         var spec = new TrainingSpec
         {
             Name = parse.GetValue(Name),
-            Dataset = parse.GetValue(Dataset),
+            MixtureBuckets = parse.GetValue(Buckets),
             Steps = parse.GetValue(Steps),
             Epochs = parse.GetValue(Epochs),
             GlobalBatchRows = parse.GetValue(GlobalBatch),
@@ -95,8 +101,9 @@ internal static class TrainStartCommand
             ThreadsPerRank = parse.GetValue(Threads),
             Precision = parse.GetValue(PrecisionOption),
             Recompute = parse.GetValue(Recompute),
+            Activations = new ActivationSpec { Recompute = parse.GetValue(RecomputeModeOption), RecomputeBlocks = parse.GetValue(RecomputeBlocks), Offload = parse.GetValue(OffloadActivations) },
             HeadChunkTokens = parse.GetValue(HeadChunk),
-            Optimizer = new OptimizerSpec { LearningRate = parse.GetValue(LearningRate) },
+            Optimizer = new OptimizerSpec { LearningRate = parse.GetValue(LearningRate), Kind = parse.GetValue(Optimizer) },
             Schedule = new ScheduleSpec { Kind = parse.GetValue(Schedule), WarmupSteps = parse.GetValue(Warmup), WarmupRatio = parse.GetValue(WarmupRatio), DecayRatio = parse.GetValue(DecayRatio) },
             NeftuneAlpha = parse.GetValue(Neftune),
             Frozen = { parse.GetValue(Frozen) ?? [] },
@@ -110,7 +117,26 @@ internal static class TrainStartCommand
             spec.HeldOut = new HeldOutSpec { Datasets = { heldOut.Select(HeldOutDatasetOf) }, IntervalSteps = parse.GetValue(EvaluateEvery) };
         if (parse.GetValue(WeightDecay) is { } decay)
             spec.Optimizer.WeightDecay = decay;
+        SetDatasets(spec, parse.GetValue(Dataset)!);
         return spec;
+    }
+
+    private static void SetDatasets(TrainingSpec spec, string[] given)
+    {
+        if (given is [var one] && !one.Contains('='))
+        {
+            spec.Dataset = DatasetReference.Of(one);
+            return;
+        }
+
+        foreach (string text in given)
+        {
+            string[] parts = text.Split('=', 2);
+            double weight = 1;
+            if (parts.Length > 1 && !double.TryParse(parts[1], NumberStyles.Float, CultureInfo.InvariantCulture, out weight))
+                throw new Errors.DroverException(Errors.FailureCode.InvalidArgument, "INVALID_WEIGHT", $"--dataset '{text}': '{parts[1]}' is not a number.");
+            spec.Mixture.Add(new MixturePart { Dataset = DatasetReference.Of(parts[0]), Weight = weight });
+        }
     }
 
     private static HeldOutDataset HeldOutDatasetOf(string text) =>

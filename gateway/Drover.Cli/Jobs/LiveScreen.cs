@@ -36,7 +36,7 @@ internal sealed class LiveScreen(CliContext context) : IJobScreen
                 bar.IsIndeterminate = what.Progress.Total <= 0;
                 bar.MaxValue = Math.Max(1, what.Progress.Total);
                 bar.Value = what.Progress.Done;
-                bar.Description = Describe(name, _notes.GetValueOrDefault(name) ?? what.Progress.Stage);
+                bar.Description = Describe(name, _notes.GetValueOrDefault(name) ?? Text.Progress(what.Progress));
                 break;
             case JobEvent.EventOneofCase.StepMetrics:
                 _notes[name] = $"loss {Text.Loss(what.StepMetrics.Loss)}  {Text.Count(what.StepMetrics.TokensPerSecond)} tokens/s";

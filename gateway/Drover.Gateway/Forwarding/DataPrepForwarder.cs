@@ -26,4 +26,7 @@ internal sealed class DataPrepForwarder(DataPrepService.DataPrepServiceClient cl
 
     public override Task<GetDatasetResponse> GetDataset(GetDatasetRequest request, ServerCallContext context) =>
         Forward.UnaryAsync<GetDatasetRequest, GetDatasetResponse>(Service, client.GetDatasetAsync, request, context);
+
+    public override Task<ReadDatasetRowsResponse> ReadDatasetRows(ReadDatasetRowsRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<ReadDatasetRowsRequest, ReadDatasetRowsResponse>(Service, client.ReadDatasetRowsAsync, request, context);
 }

@@ -19,14 +19,21 @@ public sealed class ArrowRowWriter : IDisposable
     private const string Labels = "labels";
     private const string DocumentLengths = "document_lengths";
 
+    private readonly DigestStream _target;
     private readonly ArrowStreamWriter _writer;
+    private readonly List<ArrowBatch> _batches = [];
     private readonly Column _inputIds = new();
     private readonly Column _labels = new();
     private readonly Column _documentLengths = new();
-    private bool _started;
 
     /// <summary>Writes to <paramref name="target"/>, which stays open.</summary>
-    public ArrowRowWriter(Stream target) => _writer = new ArrowStreamWriter(target, Schema, leaveOpen: true);
+    public ArrowRowWriter(Stream target)
+    {
+        _target = new DigestStream(target);
+        _writer = new ArrowStreamWriter(_target, Schema, leaveOpen: true);
+        _writer.WriteStart();
+        _target.TakePart();
+    }
 
     /// <summary>The columns of every shard.</summary>
     public static Schema Schema { get; } = new Schema.Builder()
@@ -35,8 +42,14 @@ public sealed class ArrowRowWriter : IDisposable
         .Field(ListOfInt32(DocumentLengths))
         .Build();
 
+    /// <summary>What every shard begins with: the schema message. Before any batch it makes a stream of that batch alone.</summary>
+    public static ReadOnlyMemory<byte> SchemaBytes { get; } = WriteSchema();
+
     /// <summary>Rows given so far.</summary>
     public long Rows { get; private set; }
+
+    /// <summary>Bytes written so far.</summary>
+    public long Bytes => _target.Written;
 
     /// <summary>Adds a row.</summary>
     public void Write(PackedRow row)
@@ -54,26 +67,39 @@ public sealed class ArrowRowWriter : IDisposable
     }
 
     /// <summary>Writes what is left and the end-of-stream marker. A stream without rows is a valid one.</summary>
-    public void Finish()
+    /// <returns>What a manifest says of the file, but for its name.</returns>
+    public DatasetShard Finish()
     {
         if (_inputIds.Lists > 0)
             WriteBatch();
-        if (!_started)
-            _writer.WriteStart();
         _writer.WriteEnd();
+        return new DatasetShard("", Rows, Bytes, _target.Digest()) { Batches = _batches };
     }
 
     /// <inheritdoc />
-    public void Dispose() => _writer.Dispose();
+    public void Dispose()
+    {
+        _writer.Dispose();
+        _target.Dispose();
+    }
 
     private static Field ListOfInt32(string name) => new(name, new ListType(new Field("item", Int32Type.Default, nullable: true)), nullable: true);
 
     private void WriteBatch()
     {
-        _started = true;
         int rows = _inputIds.Lists;
+        long offset = _target.Written;
         using var batch = new RecordBatch(Schema, [_inputIds.Take(), _labels.Take(), _documentLengths.Take()], rows);
         _writer.WriteRecordBatch(batch);
+        _batches.Add(new ArrowBatch(offset, _target.Written - offset, rows, _target.TakePart()));
+    }
+
+    private static ReadOnlyMemory<byte> WriteSchema()
+    {
+        using var bytes = new MemoryStream();
+        using var writer = new ArrowStreamWriter(bytes, Schema, leaveOpen: true);
+        writer.WriteStart();
+        return bytes.ToArray();
     }
 
     private sealed class Column

@@ -15,8 +15,11 @@ public static class HuggingFaceDatasetFiles
     /// <summary>Name of the file that describes the columns.</summary>
     public const string InfoFile = "dataset_info.json";
 
-    /// <summary>The name of a shard: "data-00000-of-00003.arrow".</summary>
-    public static string ShardName(int index, int count) => $"data-{index:d5}-of-{count:d5}.arrow";
+    /// <summary>
+    /// The name of a shard: "data-00000-000-1f2e3d4c5b6a7988.arrow", of its task, its number there and its digest.
+    /// <c>load_from_disk</c> takes any names that state.json lists; the digest makes a name never stand for other bytes.
+    /// </summary>
+    public static string ShardName(int task, int part, string digest) => $"data-{task:d5}-{part:d3}-{digest[..16]}.arrow";
 
     /// <summary>The text of state.json.</summary>
     /// <param name="shards">File names in order.</param>

@@ -11,4 +11,9 @@ public interface IRowSource
 
     /// <summary>Reads one row. Safe to call from one thread at a time.</summary>
     PackedRow Read(long rowId);
+
+    /// <summary>Tells which rows are read soon, so that they can be on the way by then. Never needed, and never waits.</summary>
+    void Prefetch(IEnumerable<long> rowIds)
+    {
+    }
 }

@@ -6,20 +6,24 @@ using Drover.ObjectStore;
 namespace Drover.Formats.Datasets;
 
 /// <summary>
-/// A packed dataset of the object store, its shards held in a local cache folder and read in place. Processes of one
-/// machine may share the folder: shards lie there under their digest and appear whole.
+/// A packed dataset of the object store. Rows are read a record batch at a time, by range, when they are asked for or announced,
+/// and kept in a cache folder on disk (see <see cref="BatchCache"/>).
 /// </summary>
 public sealed class PackedDataset : IRowSource, IDisposable
 {
-    private const int BufferBytes = 1 << 20;
-    private readonly List<ArrowShard> _shards = [];
-    private readonly List<long> _firstRows = [];
+    private readonly BatchCache _cache;
+    private readonly long[] _firstRows;
 
-    private PackedDataset(string prefix, DatasetManifest manifest, string manifestHash)
+    private PackedDataset(IObjectStore store, string prefix, DatasetManifest manifest, string manifestHash, string cacheFolder)
     {
         Prefix = prefix;
         Manifest = manifest;
         ManifestHash = manifestHash;
+        ShardBatch[] batches = [.. manifest.Shards.SelectMany(s => s.Batches.Select(b => new ShardBatch(ObjectKey.Join(prefix, s.File), b)))];
+        _firstRows = new long[batches.Length];
+        for (int i = 1; i < batches.Length; i++)
+            _firstRows[i] = _firstRows[i - 1] + batches[i - 1].Batch.Rows;
+        _cache = new BatchCache(store, batches, cacheFolder);
     }
 
     /// <summary>The folder, e.g. "datasets/mine".</summary>
@@ -37,41 +41,31 @@ public sealed class PackedDataset : IRowSource, IDisposable
     /// <inheritdoc />
     public int MaxLength => Manifest.MaxLength;
 
-    /// <summary>Reads the manifest, brings every shard that is not there yet into <paramref name="cacheFolder"/> and checks digests.</summary>
-    /// <exception cref="DroverException">NotFound (no dataset), DataLoss (damaged manifest or shard, naming it), ResourceExhausted (disk full).</exception>
+    /// <summary>Reads the manifest and checks that every shard is there in its size; rows come later.</summary>
+    /// <exception cref="DroverException">NotFound (no dataset), DataLoss (damaged manifest, or a shard that is gone or of another size, naming it).</exception>
     public static async Task<PackedDataset> OpenAsync(IObjectStore store, string prefix, string cacheFolder, CancellationToken cancellation)
     {
         (DatasetManifest manifest, string hash) = await ReadManifestAsync(store, prefix, cancellation).ConfigureAwait(false);
-        Directory.CreateDirectory(cacheFolder);
-        var dataset = new PackedDataset(prefix, manifest, hash);
-        try
+        foreach (DatasetShard shard in manifest.Shards)
         {
-            long rows = 0;
-            foreach (DatasetShard shard in manifest.Shards)
-            {
-                string key = ObjectKey.Join(prefix, shard.File);
-                string path = await ShardCache.BringAsync(store, key, shard, cacheFolder, cancellation).ConfigureAwait(false);
-                var opened = ArrowShard.Open(path, key);
-                dataset._shards.Add(opened);
-                if (opened.Rows != shard.Rows)
-                    throw Damaged(key, $"it holds {opened.Rows} rows, and the manifest says {shard.Rows}");
-                dataset._firstRows.Add(rows);
-                rows += shard.Rows;
-            }
+            string key = ObjectKey.Join(prefix, shard.File);
+            ObjectInfo? found = await store.FindAsync(key, cancellation).ConfigureAwait(false);
+            if (found?.Size != shard.Bytes)
+                throw Damaged(key, found is null ? "it is gone" : $"it has {found.Size} bytes, and the manifest says {shard.Bytes}");
+            long rows = shard.Batches.Sum(b => (long)b.Rows);
+            if (rows != shard.Rows)
+                throw Damaged(ObjectKey.Join(prefix, DatasetManifest.FileName), $"the batches of '{shard.File}' hold {rows} rows, and the shard {shard.Rows}");
+        }
 
-            if (rows != manifest.Rows)
-                throw Damaged(ObjectKey.Join(prefix, DatasetManifest.FileName), $"its shards hold {rows} rows, and it says {manifest.Rows}");
-            return dataset;
-        }
-        catch
-        {
-            dataset.Dispose();
-            throw;
-        }
+        long all = manifest.Shards.Sum(s => s.Rows);
+        if (all != manifest.Rows)
+            throw Damaged(ObjectKey.Join(prefix, DatasetManifest.FileName), $"its shards hold {all} rows, and it says {manifest.Rows}");
+        Directory.CreateDirectory(cacheFolder);
+        return new PackedDataset(store, prefix, manifest, hash, cacheFolder);
     }
 
     /// <summary>Reads a dataset's manifest and its hash without touching the rows.</summary>
-    /// <exception cref="DroverException">NotFound or DataLoss.</exception>
+    /// <exception cref="DroverException">NotFound, DataLoss, or FailedPrecondition for one of another version of Drover.</exception>
     public static async Task<(DatasetManifest Manifest, string Hash)> ReadManifestAsync(IObjectStore store, string prefix, CancellationToken cancellation)
     {
         string key = ObjectKey.Join(prefix, DatasetManifest.FileName);
@@ -81,6 +75,8 @@ public sealed class PackedDataset : IRowSource, IDisposable
         try
         {
             DatasetManifest manifest = JsonSerializer.Deserialize(bytes, DatasetManifestJson.Default.DatasetManifest) ?? throw new JsonException("it is null");
+            if (manifest.Version != DatasetManifest.CurrentVersion)
+                throw new DroverException(FailureCode.FailedPrecondition, "DATASET_VERSION", $"'{prefix}' was built by another version of Drover (layout {manifest.Version}, this one reads {DatasetManifest.CurrentVersion}). Build it again under another name.");
             return (manifest, Convert.ToHexStringLower(SHA256.HashData(bytes)));
         }
         catch (JsonException e)
@@ -90,82 +86,31 @@ public sealed class PackedDataset : IRowSource, IDisposable
     }
 
     /// <inheritdoc />
-    /// <exception cref="DroverException">OutOfRange.</exception>
+    /// <exception cref="DroverException">OutOfRange; DataLoss when the stored bytes are not those of the manifest; Unavailable.</exception>
     public PackedRow Read(long rowId)
     {
-        if (rowId < 0 || rowId >= RowCount)
-            throw new DroverException(FailureCode.OutOfRange, "ROW_OUT_OF_RANGE", $"Dataset '{Prefix}' has {RowCount} rows; row {rowId} was asked for.");
-        // The last shard that starts at or before the row: one without rows starts where its neighbour does.
-        int low = 0;
-        int high = _firstRows.Count - 1;
-        while (low < high)
-        {
-            int middle = (low + high + 1) / 2;
-            if (_firstRows[middle] <= rowId)
-                low = middle;
-            else
-                high = middle - 1;
-        }
-
-        return _shards[low].Read(rowId - _firstRows[low]);
+        int batch = BatchOf(rowId);
+        return _cache.Open(batch).Read(rowId - _firstRows[batch]);
     }
 
     /// <inheritdoc />
-    public void Dispose() => _shards.ForEach(s => s.Dispose());
+    public void Prefetch(IEnumerable<long> rowIds)
+    {
+        foreach (int batch in rowIds.Select(BatchOf).Distinct())
+            _cache.Fetch(batch);
+    }
 
-    private static DroverException Damaged(string key, string why, Exception? inner = null) =>
+    /// <inheritdoc />
+    public void Dispose() => _cache.Dispose();
+
+    internal static DroverException Damaged(string key, string why, Exception? inner = null) =>
         new(FailureCode.DataLoss, "DAMAGED_DATASET", $"'{key}' is damaged: {why}. Build the dataset again.", inner);
 
-    /// <summary>Shards on the local disk, under their digest.</summary>
-    private static class ShardCache
+    private int BatchOf(long rowId)
     {
-        public static async Task<string> BringAsync(IObjectStore store, string key, DatasetShard shard, string folder, CancellationToken cancellation)
-        {
-            string path = Path.Combine(folder, shard.Sha256 + ".arrow");
-            // A cached file is hashed again: a disk that flipped a bit must not train a model.
-            if (File.Exists(path) && await DigestAsync(path, cancellation).ConfigureAwait(false) == shard.Sha256)
-                return path;
-            string temporary = Path.Combine(folder, $".incoming-{Guid.NewGuid():N}");
-            try
-            {
-                await DownloadAsync(store, key, temporary, cancellation).ConfigureAwait(false);
-                string found = await DigestAsync(temporary, cancellation).ConfigureAwait(false);
-                if (found != shard.Sha256)
-                    throw Damaged(key, $"its SHA-256 is {found}, and the manifest says {shard.Sha256}");
-                File.Move(temporary, path, overwrite: true);
-                return path;
-            }
-            finally
-            {
-                File.Delete(temporary);
-            }
-        }
-
-        private static async Task DownloadAsync(IObjectStore store, string key, string path, CancellationToken cancellation)
-        {
-            Stream source;
-            try
-            {
-                source = await store.OpenReadAsync(key, 0, null, cancellation).ConfigureAwait(false);
-            }
-            catch (DroverException e) when (e.Code == FailureCode.NotFound)
-            {
-                throw Damaged(key, "it is gone", e);
-            }
-
-            await using (source.ConfigureAwait(false))
-            {
-                var target = new FileStream(path, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1, FileOptions.Asynchronous);
-                await using (target.ConfigureAwait(false))
-                    await source.CopyToAsync(target, BufferBytes, cancellation).ConfigureAwait(false);
-            }
-        }
-
-        private static async Task<string> DigestAsync(string path, CancellationToken cancellation)
-        {
-            var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, BufferBytes, FileOptions.Asynchronous | FileOptions.SequentialScan);
-            await using (file.ConfigureAwait(false))
-                return Convert.ToHexStringLower(await SHA256.HashDataAsync(file, cancellation).ConfigureAwait(false));
-        }
+        if (rowId < 0 || rowId >= RowCount)
+            throw new DroverException(FailureCode.OutOfRange, "ROW_OUT_OF_RANGE", $"Dataset '{Prefix}' has {RowCount} rows; row {rowId} was asked for.");
+        int found = Array.BinarySearch(_firstRows, rowId);
+        return found < 0 ? ~found - 1 : found;
     }
 }

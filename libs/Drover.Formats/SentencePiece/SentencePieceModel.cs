@@ -74,6 +74,20 @@ public sealed class SentencePieceModel
     /// <exception cref="DroverException">DataLoss for damaged bytes, FailedPrecondition for what is not supported.</exception>
     public static SentencePieceModel Parse(ReadOnlyMemory<byte> bytes, string file)
     {
+        SentencePieceModel model = Read(bytes, file);
+        model.CheckSupported(file);
+        return model;
+    }
+
+    /// <summary>
+    /// The pieces of any SentencePiece model, of those kinds too that Drover cannot encode with (unigram, other normalizers): a vocabulary
+    /// to take pieces from.
+    /// </summary>
+    /// <exception cref="DroverException">DataLoss for damaged bytes.</exception>
+    public static IReadOnlyList<SentencePiece> ReadPieces(ReadOnlyMemory<byte> bytes, string file) => Read(bytes, file).Pieces;
+
+    private static SentencePieceModel Read(ReadOnlyMemory<byte> bytes, string file)
+    {
         var pieces = new List<SentencePiece>();
         var others = new List<ProtoField>();
         List<ProtoField> trainer = [], normalizer = [];
@@ -98,9 +112,7 @@ public sealed class SentencePieceModel
 
         if (pieces.Count == 0)
             throw Corrupt(file, "it holds no pieces");
-        var model = new SentencePieceModel(pieces, trainer, normalizer, others);
-        model.CheckSupported(file);
-        return model;
+        return new SentencePieceModel(pieces, trainer, normalizer, others);
     }
 
     /// <summary>The same settings over another list of pieces.</summary>

@@ -1,6 +1,7 @@
 using System.Text;
 using Drover.Errors;
 using Drover.Formats.SentencePiece;
+using Drover.Tokenization.Training;
 
 namespace Drover.Tokenization.Expansion;
 
@@ -18,6 +19,7 @@ public sealed class VocabularyExpander
     private readonly Vocabulary _base;
     private readonly BpeTokenizer _baseTokenizer;
     private readonly bool _merged;
+    private readonly bool _digitsStandAlone;
     private readonly List<SentencePiece> _pieces;
     private readonly Dictionary<string, int> _ids = new(StringComparer.Ordinal);
     private readonly HashSet<string> _reserved = new(StringComparer.Ordinal);
@@ -30,6 +32,7 @@ public sealed class VocabularyExpander
     private int _nextPriority;
     private float _nextScore;
     private int _known;
+    private int _filtered;
 
     private VocabularyExpander(Vocabulary vocabulary)
     {
@@ -46,6 +49,7 @@ public sealed class VocabularyExpander
                 _reserved.Add(_pieces[id].Text);
         }
 
+        _digitsStandAlone = !_pieces.Any(p => p.Kind == SentencePieceKind.Normal && HasTwoDigits(p.Text));
         _merged = vocabulary.MergesAreThoseOfPieces();
         _table = new MergeTable(vocabulary.Merges);
         _merger = new Merger(_table);
@@ -55,13 +59,20 @@ public sealed class VocabularyExpander
     }
 
     /// <summary>Expands a vocabulary by pieces, in their order. A piece may start with a space (or U+2581).</summary>
-    public static ExpandedVocabulary Expand(Vocabulary vocabulary, IEnumerable<string> pieces, CancellationToken cancellation)
+    /// <param name="vocabulary">The base.</param>
+    /// <param name="pieces">Pieces.</param>
+    /// <param name="cancellation">Stops expanding.</param>
+    /// <param name="scripts">Pieces whose letters are of other scripts, and pieces without letters, are left out; null or empty for none.</param>
+    public static ExpandedVocabulary Expand(Vocabulary vocabulary, IEnumerable<string> pieces, CancellationToken cancellation, IReadOnlySet<Script>? scripts = null)
     {
         var expander = new VocabularyExpander(vocabulary);
         foreach (string piece in pieces)
         {
             cancellation.ThrowIfCancellationRequested();
-            expander.Ask(piece);
+            if (scripts is { Count: > 0 } && !Scripts.AllOf(piece, scripts))
+                expander._filtered++;
+            else
+                expander.Ask(piece);
         }
 
         expander.Settle(cancellation);
@@ -113,9 +124,22 @@ public sealed class VocabularyExpander
                 return "it has a control character or is not valid Unicode";
         }
 
+        if (_digitsStandAlone && HasTwoDigits(text))
+            return "it joins digits, which the base writes one by one";
         if (!_baseTokenizer.IsOneWord(text))
             return "the tokenizer's pattern cuts it into several words, so it could never be found";
         return null;
+    }
+
+    private static bool HasTwoDigits(string text)
+    {
+        for (int i = 1; i < text.Length; i++)
+        {
+            if (char.IsDigit(text[i]) && char.IsDigit(text[i - 1]))
+                return true;
+        }
+
+        return false;
     }
 
     /// <summary>Adds pieces until the merges end at the whole piece: the first two symbols of what is left become the next one.</summary>
@@ -186,7 +210,7 @@ public sealed class VocabularyExpander
         IReadOnlyList<Merge> merges = _merged ? Vocabulary.MergesOf(_pieces) : [.. _base.Merges, .. _newMerges];
         Vocabulary vocabulary = _base with { Pieces = _pieces, Merges = merges, Source = _base.Source?.WithPieces(_pieces) };
         int[][] subPieces = [.. _pieces.Skip(_base.Pieces.Count).Select(p => _baseTokenizer.EncodePiece(p.Text))];
-        return new ExpandedVocabulary(vocabulary, subPieces, _asked.Count, _pieces.Count - _base.Pieces.Count - _asked.Count, _known, _rejected);
+        return new ExpandedVocabulary(vocabulary, subPieces, _asked.Count, _pieces.Count - _base.Pieces.Count - _asked.Count, _known, _rejected, _filtered);
     }
 
     private int[] Reduce(string piece)
@@ -205,4 +229,5 @@ public sealed class VocabularyExpander
 /// <param name="Intermediate">Pieces added so that others can be reached.</param>
 /// <param name="Known">Pieces asked for that were there already, or listed twice.</param>
 /// <param name="Rejected">Pieces refused, with the reason; at most about 100.</param>
-public sealed record ExpandedVocabulary(Vocabulary Vocabulary, IReadOnlyList<int[]> SubPieces, int Added, int Intermediate, int Known, IReadOnlyList<string> Rejected);
+/// <param name="Filtered">Pieces left out for their script.</param>
+public sealed record ExpandedVocabulary(Vocabulary Vocabulary, IReadOnlyList<int[]> SubPieces, int Added, int Intermediate, int Known, IReadOnlyList<string> Rejected, int Filtered);

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text;
 
 namespace Drover.Tokenization.Training;
@@ -18,6 +17,22 @@ public sealed class TrainingWords
     /// <summary>Words and how often they were seen.</summary>
     public IReadOnlyDictionary<string, long> Counts => _words;
 
+    /// <summary>Counts the words of texts on all cores.</summary>
+    public static TrainingWords Of(IReadOnlyList<string> texts, CancellationToken cancellation)
+    {
+        int parts = Math.Clamp(texts.Count, 1, Environment.ProcessorCount);
+        var counted = new TrainingWords[parts];
+        Parallel.For(0, parts, new ParallelOptions { CancellationToken = cancellation }, part =>
+        {
+            counted[part] = new TrainingWords();
+            for (int i = part; i < texts.Count; i += parts)
+                counted[part].Add(texts[i]);
+        });
+        foreach (TrainingWords other in counted[1..])
+            counted[0].Add(other);
+        return counted[0];
+    }
+
     /// <summary>Counts the words of a text.</summary>
     public void Add(string text)
     {
@@ -28,24 +43,6 @@ public sealed class TrainingWords
         }
     }
 
-    private enum Script
-    {
-        Space,
-        Digit,
-        Control,
-        Common,
-        Latin,
-        Greek,
-        Cyrillic,
-        Hebrew,
-        Arabic,
-        Indic,
-        Thai,
-        Hangul,
-        Han,
-        Other,
-    }
-
     private void AddLine(string text)
     {
         int start = 0;
@@ -53,7 +50,7 @@ public sealed class TrainingWords
         for (int at = 0; at < text.Length;)
         {
             Rune.DecodeFromUtf16(text.AsSpan(at), out Rune rune, out int size);
-            Script script = ScriptOf(rune, current);
+            Script script = Scripts.Of(rune, current);
             bool joins = script != Script.Control
                 && (current == Script.Space ? script is not (Script.Space or Script.Digit) : script == current && script != Script.Digit);
             if (at > start && !joins)
@@ -77,33 +74,10 @@ public sealed class TrainingWords
             _lookup[word] = _lookup.TryGetValue(word, out long count) ? count + 1 : 1;
     }
 
-    // .NET knows no scripts; blocks are near enough to keep words of two alphabets apart.
-    private static Script ScriptOf(Rune rune, Script before)
+    /// <summary>Adds the words that another has counted.</summary>
+    public void Add(TrainingWords other)
     {
-        int c = rune.Value;
-        if (c == '▁')
-            return Script.Space;
-        UnicodeCategory category = Rune.GetUnicodeCategory(rune);
-        if (category is UnicodeCategory.Control or UnicodeCategory.Surrogate or UnicodeCategory.OtherNotAssigned or UnicodeCategory.LineSeparator || c == 0xFFFD)
-            return Script.Control;
-        if (category == UnicodeCategory.DecimalDigitNumber)
-            return Script.Digit;
-        if (category is UnicodeCategory.NonSpacingMark or UnicodeCategory.SpacingCombiningMark or UnicodeCategory.EnclosingMark && before != Script.Space)
-            return before;
-        if (!Rune.IsLetter(rune))
-            return Script.Common;
-        return c switch
-        {
-            < 0x0370 or (>= 0x1E00 and < 0x1F00) or (>= 0xFF21 and < 0xFF5B) => Script.Latin,
-            < 0x0400 or (>= 0x1F00 and < 0x2000) => Script.Greek,
-            < 0x0530 => Script.Cyrillic,
-            >= 0x0590 and < 0x0600 => Script.Hebrew,
-            >= 0x0600 and < 0x0780 => Script.Arabic,
-            >= 0x0900 and < 0x0E00 => Script.Indic,
-            >= 0x0E00 and < 0x0E80 => Script.Thai,
-            (>= 0x1100 and < 0x1200) or (>= 0xAC00 and < 0xD7B0) => Script.Hangul,
-            (>= 0x2E80 and < 0xA4D0) or (>= 0xF900 and < 0xFB00) or (>= 0x20000 and < 0x40000) => Script.Han,
-            _ => Script.Other,
-        };
+        foreach ((string word, long count) in other._words)
+            _words[word] = _words.GetValueOrDefault(word) + count;
     }
 }

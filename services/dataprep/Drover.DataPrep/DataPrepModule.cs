@@ -29,6 +29,7 @@ public static class DataPrepModule
 
         string work = Path.Combine(DroverHost.DataFolder(builder.Configuration, "work"), "dataprep");
         builder.Services.AddSingleton(p => tokenizers?.Invoke(p) ?? new TokenizerCache(p.GetRequiredService<IObjectStore>()));
+        builder.Services.AddSingleton(new DataPrepFolders(work, Path.Combine(work, "rows")));
         builder.Services.AddSingleton(p => new BuildTask(p.GetRequiredService<IObjectStore>(), p.GetRequiredService<TokenizerCache>(), work));
         builder.Services.AddDroverClient<DataPrepWorkerService.DataPrepWorkerServiceClient>(ServiceNames.DataPrep);
         if (options.IsWorker)

@@ -27,7 +27,7 @@ internal sealed class DataPrepWorkerGrpcService(BuildCoordinator coordinator, IH
 
     public override Task<RenewLeaseResponse> RenewLease(RenewLeaseRequest request, ServerCallContext context)
     {
-        coordinator.Renew(request.Lease, request.DoneBytes);
+        coordinator.Renew(request.Lease, new TaskProgress(request.DoneBytes, request.DoneDocuments, request.DoneTokens));
         return Task.FromResult(new RenewLeaseResponse { LeaseSeconds = coordinator.LeaseSeconds });
     }
 

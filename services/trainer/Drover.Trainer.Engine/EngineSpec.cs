@@ -18,8 +18,8 @@ public sealed record EngineSpec
     /// <summary>Rows of one forward pass of one replica. <see cref="GlobalBatchRows"/> is a multiple of it times the replicas.</summary>
     public required int MicroBatchRows { get; init; }
 
-    /// <summary>Keep only the inputs of blocks and run them forward again in the backward pass.</summary>
-    public bool Recompute { get; init; }
+    /// <summary>What is kept between forward and backward, and where.</summary>
+    public ActivationSpec Activations { get; init; } = new();
 
     /// <summary>Tokens of one slice of the head and loss; 0 computes the logits of a micro-batch at once.</summary>
     public int HeadChunkTokens { get; init; }
@@ -84,11 +84,13 @@ public sealed record EngineSpec
         Require(HeadChunkTokens >= 0, $"head_chunk_tokens is {HeadChunkTokens}");
         Require(MaxGradNorm >= 0, $"max_grad_norm is {MaxGradNorm}");
         Require(Threads >= 0, $"threads_per_rank is {Threads}");
+        problems.AddRange(MomentBlocks.Problems(Optimizer.Kind, Parallel));
         Require(Optimizer.LearningRate >= 0, $"learning_rate is {Optimizer.LearningRate}");
         Require(Optimizer.Beta1 is >= 0 and < 1, $"beta1 is {Optimizer.Beta1}");
         Require(Optimizer.Beta2 is >= 0 and < 1, $"beta2 is {Optimizer.Beta2}");
         Require(Optimizer.Epsilon > 0, $"epsilon is {Optimizer.Epsilon}");
         Require(Optimizer.WeightDecay >= 0, $"weight_decay is {Optimizer.WeightDecay}");
+        problems.AddRange(Activations.Problems(config));
         problems.AddRange(Schedule.Problems());
         problems.AddRange(LossScale.Problems());
         problems.AddRange(Guard.Problems());

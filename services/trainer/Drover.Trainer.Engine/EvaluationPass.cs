@@ -65,7 +65,7 @@ internal sealed class EvaluationPass(LlamaConfig config, LlamaPart[] parts, IRea
                 states[part.Layers[i + 1].Weights].Prefetch();
             DecoderLayer layer = part.Layers[i];
             Tensor input = x;
-            x = Using([layer.Weights], () => layer.Forward(input, passage.Context, keep: false).Output).DetachFromDisposeScope();
+            x = Using([layer.Weights], () => layer.Forward(input, passage.Context, LayerParts.None).Output).DetachFromDisposeScope();
             input.Dispose();
         }
 

@@ -65,9 +65,9 @@ internal sealed class Passage : IDisposable
 internal sealed class PartRun
 {
     /// <summary>Inputs of the layers.</summary>
-    public List<Tensor> Inputs { get; } = [];
+    public List<KeptInput> Inputs { get; } = [];
 
-    /// <summary>What each layer kept; null where it will run forward again.</summary>
+    /// <summary>What each layer kept; null where all of it will run forward again.</summary>
     public List<LayerKept?> Kept { get; } = [];
 
     /// <summary>Output of the last layer, where the head is here.</summary>

@@ -42,7 +42,7 @@ internal sealed class RankModel : IDisposable
             spec.Lora))];
         var uncut = new UncutGradients(grid.Tensor, splitTokens);
         foreach (BlockWeights block in Parts.SelectMany(p => p.Blocks))
-            States[block] = NewState(block, parallel, Parts[0].Type, uncut, ledger);
+            States[block] = NewState(block, parallel, Parts[0].Type, uncut, ledger, spec.Optimizer.Kind);
         if (config.TieWordEmbeddings && parallel.PipelineParallel > 1)
         {
             _tiedEmbedding = Parts[0].Span.HasEmbedding ? States[Parts[0].EmbeddingBlock] : null;
@@ -112,10 +112,10 @@ internal sealed class RankModel : IDisposable
             part.Dispose();
     }
 
-    private BlockState NewState(BlockWeights block, ParallelSpec spec, ScalarType type, UncutGradients uncut, MemoryLedger ledger)
+    private BlockState NewState(BlockWeights block, ParallelSpec spec, ScalarType type, UncutGradients uncut, MemoryLedger ledger, OptimizerKind optimizer)
     {
         FrozenWeights? frozen = block.Base is { } held ? NewFrozen(held, spec, type, ledger) : null;
-        BlockState? trained = frozen is not null && block.Count == 0 ? null : NewTrained(block, spec, type, uncut, ledger);
+        BlockState? trained = frozen is not null && block.Count == 0 ? null : NewTrained(block, spec, type, uncut, ledger, optimizer);
         return frozen is null ? trained! : new SplitState(block, frozen, trained);
     }
 
@@ -126,11 +126,11 @@ internal sealed class RankModel : IDisposable
         _ => new WholeFrozenWeights(block, type, ledger),
     };
 
-    private BlockState NewTrained(BlockWeights block, ParallelSpec spec, ScalarType type, UncutGradients uncut, MemoryLedger ledger) => spec.Placement switch
+    private BlockState NewTrained(BlockWeights block, ParallelSpec spec, ScalarType type, UncutGradients uncut, MemoryLedger ledger, OptimizerKind optimizer) => spec.Placement switch
     {
-        StatePlacement.Replicated => new ReplicatedState(block, type, _grid.Data, uncut, ledger),
+        StatePlacement.Replicated => new ReplicatedState(block, type, _grid.Data, uncut, ledger, optimizer),
         StatePlacement.Gemini => new GeminiState(block, spec.Gemini.ChunkValues, type, _grid.Data, uncut, Arena!),
-        _ => new ShardedState(block, spec, type, _grid.Data, uncut, ledger),
+        _ => new ShardedState(block, spec, type, _grid.Data, uncut, ledger, optimizer),
     };
 
     private void ListState()

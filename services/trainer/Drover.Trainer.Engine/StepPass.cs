@@ -81,10 +81,11 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         {
             if (i + 1 < part.Layers.Count)
                 states[part.Layers[i + 1].Weights].Prefetch();
-            run.Inputs.Add(x);
-            (x, LayerKept? kept) = RunLayer(part.Layers[i], x, passage.Context, keep: !spec.Recompute);
+            Tensor input = x;
+            (x, LayerKept? kept) = RunLayer(part.Layers[i], input, passage.Context, spec.Activations.KeptBy(part.Span.FirstLayer + i));
+            run.Inputs.Add(new KeptInput(input, spec.Activations.Offload, ledger));
             run.Kept.Add(kept);
-            CountActivations(run.Inputs[^1], kept, 1);
+            CountKept(kept?.Bytes ?? 0);
         }
 
         if (part.Span.HasHead)
@@ -161,22 +162,20 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         if (index > 0)
             states[part.Layers[index - 1].Weights].Prefetch();
         state.Acquire();
-        Tensor input = run.Inputs[index];
+        Tensor input = run.Inputs[index].Fetch();
         LayerKept? kept = run.Kept[index];
-        if (kept is null)
+        if (kept is not { IsWhole: true })
         {
             using var recompute = new OpenSpan(Trace, "recompute", layer.Name);
-            (Tensor again, kept) = RunForward(layer, input, context, keep: true);
-            again.Dispose();
-            CountActivations(null, kept, 1);
+            kept = RunAgain(layer, input, kept, context);
         }
 
         state.BeginBackward();
-        Tensor given = layer.Backward(gradient, input, kept!, context, state.Gradient).DetachFromDisposeScope();
+        Tensor given = layer.Backward(gradient, input, kept, context, state.Gradient).DetachFromDisposeScope();
         state.Release();
-        CountActivations(input, kept, -1);
-        kept!.Dispose();
-        input.Dispose();
+        CountKept(-kept.Bytes);
+        kept.Dispose();
+        run.Inputs[index].Dispose();
         End(state, isLast);
         return given;
     }
@@ -203,7 +202,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         _reducing = state;
     }
 
-    private (Tensor Output, LayerKept? Kept) RunLayer(DecoderLayer layer, Tensor x, BatchContext context, bool keep)
+    private (Tensor Output, LayerKept? Kept) RunLayer(DecoderLayer layer, Tensor x, BatchContext context, LayerParts keep)
     {
         using var span = new OpenSpan(Trace, "forward", layer.Name);
         BlockState state = states[layer.Weights];
@@ -214,12 +213,30 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
     }
 
     // What it will keep is told before, by what layers kept so far.
-    private (Tensor Output, LayerKept? Kept) RunForward(DecoderLayer layer, Tensor x, BatchContext context, bool keep)
+    private (Tensor Output, LayerKept? Kept) RunForward(DecoderLayer layer, Tensor x, BatchContext context, LayerParts keep)
     {
-        ledger.Expect((x.numel() * x.element_size()) + (keep ? _keptPerToken * x.shape[0] : 0));
+        ledger.Expect((x.numel() * x.element_size()) + (keep == LayerParts.None ? 0 : _keptPerToken * x.shape[0]));
         (Tensor output, LayerKept? kept) = layer.Forward(x, context, keep);
         _keptPerToken = Math.Max(_keptPerToken, ((kept?.Bytes ?? 0) + x.shape[0] - 1) / x.shape[0]);
         return (output, kept);
+    }
+
+    // All of a layer, or the half that was not kept.
+    private LayerKept RunAgain(DecoderLayer layer, Tensor input, LayerKept? kept, BatchContext context)
+    {
+        if (kept is null)
+        {
+            (Tensor again, kept) = RunForward(layer, input, context, LayerParts.All);
+            again.Dispose();
+            CountKept(kept!.Bytes);
+            return kept;
+        }
+
+        long before = kept.Bytes;
+        ledger.Expect(_keptPerToken * input.shape[0]);
+        layer.Complete(input, kept, context);
+        CountKept(kept.Bytes - before);
+        return kept;
     }
 
     private Tensor Using(BlockWeights block, string name, Func<Tensor> work)
@@ -232,6 +249,5 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         return result;
     }
 
-    private void CountActivations(Tensor? input, LayerKept? kept, int sign) =>
-        ledger.Count(MemoryClass.Activations, MemoryPlace.Device, sign * ((input is null ? 0 : input.numel() * input.element_size()) + (kept?.Bytes ?? 0)));
+    private void CountKept(long bytes) => ledger.Count(MemoryClass.Activations, MemoryPlace.Device, bytes);
 }

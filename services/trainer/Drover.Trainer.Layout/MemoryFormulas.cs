@@ -17,7 +17,7 @@ namespace Drover.Trainer.Layout;
 ///  zero3       c S          4 S         12 S
 /// </code>
 /// <para>
-/// (Rajbhandari et al., 2020, with gradients in fp32; S D is W, padded to divide.) Offloaded shards are the same bytes in host memory.
+/// (Rajbhandari et al., 2020, with gradients in fp32; S D is W, padded to divide. 8-bit moments take 2 W + W / 32 in place of 8 W, and S is a multiple of 256.) Offloaded shards are the same bytes in host memory.
 /// Of weights that are held for compute alone (frozen, where a checkpoint can refer to them) there are compute values and nothing else:
 /// all W on each rank, or, with zero3 and Gemini, S of them. What LoRA adds is state like any other.
 /// Gemini is zero3 in chunks; its fractions, or what the budget leaves (an estimate: what moves follows what was measured), say how
@@ -48,17 +48,21 @@ internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IRe
         bool replicated = Parallel.Placement == StatePlacement.Replicated;
         long weights = Blocks.Sum(b => spec.ValueBytes * (replicated ? b.Count : ShardsWeights ? Shard(b) + BaseShard(b) : Padded(b) + b.BaseCount));
         long gradients = Blocks.Sum(b => Fp32 * (replicated ? b.StateCount : ShardsGradients ? Shard(b) : Padded(b)));
-        long optimizer = Blocks.Sum(b => replicated ? b.StateCount * (spec.ValueBytes == Fp32 ? 2 : 3) * Fp32 : 3 * Fp32 * Shard(b));
-        long activations = Activations(), buffers = GatheredAndUnreduced();
+        long Owned(Block b) => replicated ? b.StateCount : Shard(b);
+        long optimizer = Blocks.Sum(b => (replicated && spec.ValueBytes == Fp32 ? 0 : Fp32 * Owned(b)) + MomentBlocks.Bytes(Owned(b), spec.Optimizer));
+        // 8-bit moments are in fp32 while they are updated, some at a time.
+        long window = spec.Optimizer == OptimizerKind.AdamW8Bit ? 2 * Fp32 * MomentBlocks.RoundUp(Math.Min(MomentBlocks.WindowValues, Blocks.Max(Owned))) : 0;
+        (long activations, long hostActivations) = Activations();
+        long buffers = Math.Max(GatheredAndUnreduced(), Parallel.OffloadOptimizer ? 0 : window);
         (long hostWeights, long hostGradients, long hostOptimizer) = InHost(weights, gradients, optimizer, activations + buffers);
         // The update of an offloaded block has its gradient beside it.
-        long staged = Parallel.OffloadOptimizer ? Fp32 * Blocks.Max(Shard) : 0;
+        long staged = Parallel.OffloadOptimizer ? (Fp32 * Blocks.Max(Shard)) + window : 0;
         MemoryBytes[] all =
         [
             new(MemoryClass.Weights, MemoryPlace.Device, weights - hostWeights), new(MemoryClass.Weights, MemoryPlace.Host, hostWeights),
             new(MemoryClass.Gradients, MemoryPlace.Device, gradients - hostGradients), new(MemoryClass.Gradients, MemoryPlace.Host, hostGradients),
             new(MemoryClass.Optimizer, MemoryPlace.Device, optimizer - hostOptimizer), new(MemoryClass.Optimizer, MemoryPlace.Host, hostOptimizer),
-            new(MemoryClass.Activations, MemoryPlace.Device, activations),
+            new(MemoryClass.Activations, MemoryPlace.Device, activations), new(MemoryClass.Activations, MemoryPlace.Host, hostActivations),
             new(MemoryClass.Buffers, MemoryPlace.Device, buffers), new(MemoryClass.Buffers, MemoryPlace.Host, staged),
         ];
         return [.. all.Where(m => m.Bytes > 0)];
@@ -75,7 +79,7 @@ internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IRe
         return tokens * rows * (spec.ValueBytes == Fp32 ? 2 * Fp32 : (2 * Fp32) + spec.ValueBytes);
     }
 
-    private long Shard(Block block) => (block.StateCount + spec.DataRanks - 1) / spec.DataRanks;
+    private long Shard(Block block) => MomentBlocks.ShardOf(block.StateCount, spec.DataRanks, spec.Optimizer);
 
     private long BaseShard(Block block) => (block.BaseCount + spec.DataRanks - 1) / spec.DataRanks;
 
@@ -142,37 +146,53 @@ internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IRe
     ///  with DoRA     result of each product with adapters  c n (its width / T)
     /// </code>
     /// </summary>
-    private long KeptOfLayer()
+    private long KeptOfLayer(LayerParts halves)
     {
         LlamaConfig config = spec.Config;
-        long t = ResidualTokens(), n = EnteredTokens(), c = spec.ValueBytes, cut = Parallel.TensorParallel;
-        long heads = ((3L * config.NumAttentionHeads) + (2L * config.KeyValueHeads)) / cut * config.HeadSize;
-        long normed = config.Family.HasHeadNorms ? n * ((c * config.HeadSize) + Fp32) * (config.NumAttentionHeads + config.KeyValueHeads) / cut : 0;
-        normed += n * c * DoraWidth();
-        return normed + (2 * Fp32 * t) + (c * t * config.HiddenSize) + (c * n * ((2L * config.HiddenSize) + heads + (2L * config.IntermediateSize / cut)));
+        long t = ResidualTokens(), n = EnteredTokens(), c = spec.ValueBytes, cut = Parallel.TensorParallel, kept = halves == LayerParts.None ? 0 : c * t * config.HiddenSize;
+        if (halves.HasFlag(LayerParts.Attention))
+        {
+            long heads = ((3L * config.NumAttentionHeads) + (2L * config.KeyValueHeads)) / cut * config.HeadSize;
+            long normed = config.Family.HasHeadNorms ? n * ((c * config.HeadSize) + Fp32) * (config.NumAttentionHeads + config.KeyValueHeads) / cut : 0;
+            kept += normed + (Fp32 * t) + (c * n * (config.HiddenSize + heads + DoraWidth("self_attn")));
+        }
+
+        if (halves.HasFlag(LayerParts.FeedForward))
+            kept += (Fp32 * t) + (c * n * (config.HiddenSize + (2L * config.IntermediateSize / cut) + DoraWidth("mlp")));
+        return kept;
     }
 
-    // Columns of the products of a layer whose results DoRA keeps: those that a rank has.
-    private long DoraWidth() => spec.Lora is { Dora: true }
-        ? parts.SelectMany(p => p).FirstOrDefault(b => b.Kind == BlockKind.Layer)?.Weights.Where(w => AdapterTensors.IsMagnitude(w.Name)).Sum(w => w.Count) ?? 0
+    // Columns of the products of a half block whose results DoRA keeps: those that a rank has.
+    private long DoraWidth(string half) => spec.Lora is { Dora: true }
+        ? parts.SelectMany(p => p).FirstOrDefault(b => b.Kind == BlockKind.Layer)?.Weights.Where(w => AdapterTensors.IsMagnitude(w.Name) && w.Name.Contains($".{half}.", StringComparison.Ordinal)).Sum(w => w.Count) ?? 0
         : 0;
 
     /// <summary>
-    /// Each layer keeps its input, c t h, and what <see cref="KeptOfLayer"/> says, for every micro-batch that went through it forward and
-    /// not yet backward: how many of those there are at most, the schedule says. With recompute it is the inputs of all, and the rest of
-    /// the one layer that is run again.
+    /// Each layer keeps its input, c t h, and what <see cref="KeptOfLayer"/> says of the halves that are not run again, for every micro-batch that went
+    /// through it forward and not yet backward: the schedule says which. Going backward through a part, the layer at work has the rest too, and
+    /// those after it are gone. Offloaded inputs are the same bytes in host memory, and that of the layer at work is brought back.
     /// </summary>
-    private long Activations()
+    private (long Device, long Host) Activations()
     {
-        long input = spec.ValueBytes * ResidualTokens() * spec.Config.HiddenSize, kept = KeptOfLayer();
-        long layer = spec.Recompute ? input : input + kept, now = 0, most = 0;
+        long input = spec.ValueBytes * ResidualTokens() * spec.Config.HiddenSize, whole = KeptOfLayer(LayerParts.All);
+        long kept = 0, inputs = 0, most = 0, mostInputs = 0;
+        bool offloads = spec.Activations.Offload;
+        void Look(long more) => most = Math.Max(most, kept + more + (offloads ? 0 : inputs));
         foreach (PipelineAction action in PipelineSchedule.Of(Parallel, place.Pipeline, spec.MicroBatches))
         {
-            now += (action.IsForward ? 1 : -1) * spans[action.Part].LayerCount * layer;
-            most = Math.Max(most, now);
+            PartSpan span = spans[action.Part];
+            for (int i = 0; i < span.LayerCount; i++)
+            {
+                long its = KeptOfLayer(spec.Activations.KeptBy(span.FirstLayer + (action.IsForward ? i : span.LayerCount - 1 - i)));
+                if (!action.IsForward)
+                    Look(whole - its + (offloads ? input : 0));
+                (kept, inputs) = action.IsForward ? (kept + its, inputs + input) : (kept - its, inputs - input);
+                mostInputs = Math.Max(mostInputs, inputs);
+                Look(0);
+            }
         }
 
-        return most + (spec.Recompute && spans.Any(s => s.LayerCount > 0) ? kept : 0);
+        return (most, offloads ? mostInputs : 0);
     }
 
     /// <summary>

@@ -10,9 +10,9 @@ namespace Drover.Trainer.Layout;
 /// <param name="ValueBytes">Bytes of a compute weight and of an activation: 2 for bf16, 4 for fp32.</param>
 /// <param name="MicroBatchTokens">Tokens of a micro-batch of one replica.</param>
 /// <param name="MicroBatches">Micro-batches of one replica in one step.</param>
-/// <param name="Recompute">Only inputs of layers are kept between forward and backward.</param>
+/// <param name="Activations">What is kept between forward and backward, and where.</param>
 /// <param name="HeadChunkTokens">Tokens of a slice of the head; 0 for all.</param>
-public sealed record LayoutSpec(LlamaConfig Config, ParallelSpec Parallel, int Ranks, int ValueBytes, long MicroBatchTokens, int MicroBatches, bool Recompute, int HeadChunkTokens)
+public sealed record LayoutSpec(LlamaConfig Config, ParallelSpec Parallel, int Ranks, int ValueBytes, long MicroBatchTokens, int MicroBatches, ActivationSpec Activations, int HeadChunkTokens)
 {
     /// <summary>Which weights are trained, and how fast.</summary>
     public WeightRates Rates { get; init; } = new();
@@ -22,6 +22,9 @@ public sealed record LayoutSpec(LlamaConfig Config, ParallelSpec Parallel, int R
 
     /// <summary>Frozen weights are held for compute alone.</summary>
     public bool HasBase { get; init; }
+
+    /// <summary>Which optimizer.</summary>
+    public OptimizerKind Optimizer { get; init; } = OptimizerKind.AdamW;
 
     /// <summary>Ranks that hold the same weights and see other tokens: data x sequence.</summary>
     public int DataRanks => Parallel.DataParallel(Ranks) * Parallel.SequenceParallel;

@@ -169,7 +169,7 @@ public sealed class LlamaPart : IDisposable
         for (int i = 0; i < Layers.Count; i++)
         {
             cache?.EnterLayer(i);
-            Tensor next = Layers[i].Forward(x, context, keep: false).Output;
+            Tensor next = Layers[i].Forward(x, context, LayerParts.None).Output;
             x.Dispose();
             x = next;
         }

@@ -3,6 +3,9 @@ namespace Drover.Trainer.Parallelism;
 /// <summary>AdamW with decoupled weight decay (Loshchilov and Hutter, 2019).</summary>
 public sealed record AdamWSpec
 {
+    /// <summary>How the moments are kept.</summary>
+    public OptimizerKind Kind { get; init; } = OptimizerKind.AdamW;
+
     /// <summary>Peak learning rate.</summary>
     public double LearningRate { get; init; } = 3e-4;
 

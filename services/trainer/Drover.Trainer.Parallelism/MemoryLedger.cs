@@ -37,11 +37,12 @@ public sealed class MemoryLedger
     /// <summary>Says that about so many bytes of activations will soon be kept on the device, so that there is room when they are.</summary>
     public void Expect(long bytes) => Arena?.TryMakeRoom(MemoryClass.Activations, bytes);
 
-    /// <summary>Bytes of a value of a floating-point type.</summary>
+    /// <summary>Bytes of a value of a type that state is kept in.</summary>
     public static long SizeOf(ScalarType type) => type switch
     {
         ScalarType.BFloat16 or ScalarType.Float16 => 2,
         ScalarType.Float32 => 4,
+        ScalarType.Byte => 1,
         _ => throw new ArgumentException($"Training state is not kept in {type}.", nameof(type)),
     };
 

@@ -15,18 +15,20 @@ internal static class TrainCommand
     {
         WorkerSpec spec = rank.Spec;
         TrainSpec train = spec.Train!;
-        using PackedDataset rows = await PackedDataset.OpenAsync(rank.Store, spec.Dataset, spec.CacheFolder, CancellationToken.None).ConfigureAwait(false);
+        using TrainingRows rows = await TrainingRows.OpenAsync(rank, train).ConfigureAwait(false);
         RunStart start = await RunStart.OpenAsync(rank, train).ConfigureAwait(false);
         (LlamaConfig config, CheckpointReader? resume) = (start.Config, start.Resume);
-        CheckVocabulary(rows.Manifest, config, spec.Dataset);
-        if (resume is not null && resume.Manifest.DatasetHash != rows.ManifestHash)
-            throw new DroverException(FailureCode.FailedPrecondition, "DATASET_CHANGED", $"The dataset '{spec.Dataset}' is not the one that '{train.ResumeFrom}' was trained on. Start a run of another name.");
+        foreach (PackedDataset dataset in rows.Datasets)
+            CheckVocabulary(dataset.Manifest, config, dataset.Prefix);
+        string names = string.Join(", ", rows.Datasets.Select(d => d.Prefix));
+        if (resume is not null && resume.Manifest.DatasetHash != rows.Hash)
+            throw new DroverException(FailureCode.FailedPrecondition, "DATASET_CHANGED", $"The dataset '{names}' is not the one that '{train.ResumeFrom}' was trained on. Start a run of another name.");
 
-        long steps = TotalSteps(train, rows.RowCount);
-        using var engine = new TrainingEngine(EngineSpecOf(spec, train, steps) with { Lora = start.Lora, HasBase = train.HasBase }, config, rank.Collectives, rows);
+        long steps = TotalSteps(train, rows.Order.RowsPerEpoch);
+        using var engine = new TrainingEngine(EngineSpecOf(spec, train, steps) with { Lora = start.Lora, HasBase = train.HasBase }, config, rank.Collectives, rows.Source, rows.Order);
         start.Load(engine);
         engine.SkipToBatch(train.FirstBatch);
-        engine.PlaceOfRow = new RowPlaces(rank.Store, spec.Dataset, rows.Manifest).Of;
+        engine.PlaceOfRow = new RowPlaces(rows.Datasets).Of;
 
         var blank = new CheckpointManifest
         {
@@ -42,9 +44,9 @@ internal static class TrainCommand
             HeldOut = resume?.Manifest.HeldOut,
             ModelConfig = config.ToJson(),
             RunSpec = train.RunSpec,
-            Dataset = spec.Dataset,
-            DatasetHash = rows.ManifestHash,
-            TokenizerHash = rows.Manifest.TokenizerHash,
+            Dataset = rows.Datasets[0].Prefix,
+            DatasetHash = rows.Hash,
+            TokenizerHash = rows.Datasets[0].Manifest.TokenizerHash,
             Shards = [],
             Tensors = [],
         };
@@ -69,11 +71,12 @@ internal static class TrainCommand
         Precision = EvaluateCommand.PrecisionOf(spec),
         GlobalBatchRows = train.GlobalBatchRows,
         MicroBatchRows = spec.MicroBatchRows,
-        Recompute = train.Recompute,
+        Activations = train.Activations,
         HeadChunkTokens = train.HeadChunkTokens,
         Parallel = train.Parallel,
         Optimizer = new AdamWSpec
         {
+            Kind = train.Optimizer,
             LearningRate = train.LearningRate,
             Beta1 = train.Beta1,
             Beta2 = train.Beta2,

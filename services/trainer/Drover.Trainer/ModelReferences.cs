@@ -10,10 +10,11 @@ using Google.Protobuf;
 
 namespace Drover.Trainer;
 
-/// <summary>What a reference to a model means: a model folder, a checkpoint, or a run, whose newest checkpoint it is; and its tokenizer.</summary>
+/// <summary>What a reference to a model means: a model folder, a checkpoint, or a run, whose newest or best checkpoint it is; and its tokenizer.</summary>
 internal sealed class ModelReferences(IObjectStore store, CheckpointPublisher checkpoints)
 {
     private const string Latest = "latest";
+    private const string Best = "best";
     private static readonly JsonParser Specs = new(JsonParser.Settings.Default.WithIgnoreUnknownFields(true));
 
     /// <summary>The object-store prefix of a model folder or a checkpoint.</summary>
@@ -21,6 +22,12 @@ internal sealed class ModelReferences(IObjectStore store, CheckpointPublisher ch
     public async Task<string> ResolveAsync(string reference, CancellationToken cancellation)
     {
         string[] parts = reference.Split('/');
+        if (parts is ["runs", _, Best])
+        {
+            Checkpoint? best = await checkpoints.FindBestAsync(parts[1], cancellation).ConfigureAwait(false);
+            return best?.Name ?? throw new DroverException(FailureCode.NotFound, "CHECKPOINT_NOT_FOUND", $"The run '{parts[1]}' has no best checkpoint: it was not evaluated on held-out data (held_out).");
+        }
+
         if (parts is not (["runs", _] or ["runs", _, Latest]))
             return reference;
         string run = parts[1];

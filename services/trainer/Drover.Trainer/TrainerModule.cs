@@ -24,6 +24,7 @@ public static class TrainerModule
         builder.Services.AddSingleton<WorkerLauncher>();
         builder.Services.AddSingleton<TrainingChecks>();
         builder.Services.AddSingleton<JobMetrics>();
+        builder.Services.AddSingleton<RunningAttempts>();
         builder.Services.AddSingleton<CheckpointPublisher>();
         builder.Services.AddSingleton<ModelReferences>();
         builder.Services.AddSingleton<TextWork>();

@@ -28,9 +28,10 @@ internal static partial class TrainingPlans
             spec.Precision == Precision.Fp32 ? 4 : 2,
             (long)rows * rowTokens,
             spec.GlobalBatchRows / (rows * replicas),
-            spec.Recompute,
+            ActivationSpecs.Resolve(spec),
             spec.HeadChunkTokens)
         {
+            Optimizer = TrainingSpecs.KindOf(spec),
             Rates = TrainingSpecs.RatesOf(spec),
             Lora = lora,
             HasBase = LoraSpecs.HasBase(spec),

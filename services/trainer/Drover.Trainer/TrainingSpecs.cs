@@ -24,7 +24,10 @@ internal static partial class TrainingSpecs
         }
 
         Require(Name().IsMatch(spec.Name), $"name is '{spec.Name}'; it is made of lower-case letters, digits and dashes, 1 to 100 of them");
-        Require(spec.Dataset.Length > 0, "dataset is empty; name a prepared dataset, e.g. datasets/mine");
+        Require(spec.Dataset.Length > 0 != spec.Mixture.Count > 0, spec.Mixture.Count > 0 ? "dataset and mixture are both given: name one dataset, or the parts of a mixture" : "dataset is empty; name a prepared dataset, e.g. datasets/mine");
+        Require(spec.Mixture.All(p => p.Dataset.Length > 0 && p.Weight >= 0 && double.IsFinite(p.Weight)), "mixture: each part has a dataset and a weight more than 0");
+        Require(spec.Mixture.Select(p => p.Dataset).Distinct().Count() == spec.Mixture.Count, "mixture: a dataset is named twice; give it a larger weight");
+        Require(spec.MixtureBuckets is >= 0 and <= 100_000 && (spec.MixtureBuckets == 0 || spec.Mixture.Count > 0), $"mixture_buckets is {spec.MixtureBuckets}; give 1 to 100000, with a mixture");
         Require(spec.Steps >= 0, $"steps is {spec.Steps}");
         Require(spec.Epochs >= 0 && double.IsFinite(spec.Epochs), $"epochs is {spec.Epochs}");
         Require(spec.Steps != 0 || spec.Epochs != 0, "steps and epochs are both 0: give one");
@@ -39,6 +42,7 @@ internal static partial class TrainingSpecs
         problems.AddRange(ScheduleSpecs.Problems(spec.Schedule ?? new ScheduleSpec(), spec.Steps));
         problems.AddRange(HeldOutSpecs.Problems(spec.HeldOut));
         problems.AddRange(GuardSpecs.Problems(spec.Guard));
+        problems.AddRange(ProfileSpecs.Problems(spec.Profile));
         return problems;
     }
 
@@ -63,6 +67,8 @@ internal static partial class TrainingSpecs
         Require(Enum.IsDefined(spec.Precision), $"precision {(int)spec.Precision} is unknown");
         Require(spec.HeadChunkTokens >= 0, $"head_chunk_tokens is {spec.HeadChunkTokens}");
         problems.AddRange(ParallelismSpecs.Problems(spec.Parallelism));
+        problems.AddRange(ActivationSpecs.Problems(spec));
+        problems.AddRange(Layout.MomentBlocks.Problems(KindOf(spec), ParallelismSpecs.Resolve(spec.Parallelism)));
         problems.AddRange(LoraSpecs.Problems(spec));
         Layout.ParallelSpec parallel = ParallelismSpecs.Resolve(spec.Parallelism);
         if (spec is { GlobalBatchRows: >= 1, MicroBatchRows: >= 0, Ranks: >= 0 } && parallel is { TensorParallel: > 0, PipelineParallel: > 0, SequenceParallel: > 0 })
@@ -107,6 +113,10 @@ internal static partial class TrainingSpecs
         _ => spec.MaxRestarts,
     };
 
+    /// <summary>The datasets that a spec names.</summary>
+    public static IReadOnlyList<string> Datasets(TrainingSpec spec) =>
+        spec.Mixture.Count > 0 ? [.. spec.Mixture.Select(p => p.Dataset)] : spec.Dataset.Length > 0 ? [spec.Dataset] : [];
+
     /// <summary>Where a run keeps what it is.</summary>
     public static string IdentityKey(TrainingSpec spec) => $"{RunKeys.Run(spec.Name)}/spec.json";
 
@@ -115,8 +125,9 @@ internal static partial class TrainingSpecs
     {
         TrainingSpec identity = spec.Clone();
         (identity.Ranks, identity.ThreadsPerRank, identity.MicroBatchRows) = (0, 0, 0);
+        identity.Activations = null;
         (identity.Recompute, identity.HeadChunkTokens, identity.CheckpointIntervalSteps, identity.MaxRestarts) = (false, 0, 0, 0);
-        (identity.Parallelism, identity.HeldOut, identity.Guard, identity.PeakFlopsPerSecond) = (null, null, null, 0);
+        (identity.Parallelism, identity.HeldOut, identity.Guard, identity.Profile, identity.PeakFlopsPerSecond) = (null, null, null, null, 0);
         return Encoding.UTF8.GetBytes(JsonFormatter.Default.Format(identity));
     }
 
@@ -147,9 +158,10 @@ internal static partial class TrainingSpecs
                 Steps = spec.Steps,
                 Epochs = spec.Epochs,
                 GlobalBatchRows = spec.GlobalBatchRows,
-                Recompute = spec.Recompute,
+                Activations = ActivationSpecs.Resolve(spec),
                 HeadChunkTokens = spec.HeadChunkTokens,
                 Parallel = ParallelismSpecs.Resolve(spec.Parallelism),
+                Optimizer = KindOf(spec),
                 LearningRate = Or(optimizer.LearningRate, 3e-4),
                 Beta1 = Or(optimizer.Beta1, 0.9),
                 Beta2 = Or(optimizer.Beta2, 0.95),
@@ -164,7 +176,11 @@ internal static partial class TrainingSpecs
                 Schedule = ScheduleSpecs.Resolve(spec.Schedule ?? new ScheduleSpec()),
                 NeftuneAlpha = spec.NeftuneAlpha,
                 Seed = spec.Seed,
+                Mixture = [.. spec.Mixture.Select(p => new TrainMixturePart(p.Dataset, Or(p.Weight, 1)))],
+                MixtureBuckets = Math.Max(1, spec.MixtureBuckets),
                 CheckpointIntervalSteps = spec.CheckpointIntervalSteps,
+                ProfileFirstStep = spec.Profile?.FirstStep ?? 0,
+                ProfileSteps = ProfileSpecs.StepsOf(spec.Profile),
                 PeakFlops = spec.PeakFlopsPerSecond,
                 Guard = GuardSpecs.Resolve(spec.Guard),
                 FirstBatch = firstBatch,
@@ -181,6 +197,11 @@ internal static partial class TrainingSpecs
         EmbeddingsOnly = spec.EmbeddingsOnly,
         Groups = [.. spec.LearningRateGroups.Select(g => new Layout.WeightRate(g.Pattern, g.Factor))],
     };
+
+    /// <summary>Which optimizer.</summary>
+    public static Layout.OptimizerKind KindOf(TrainingSpec spec) => spec.Optimizer is { Kind: not OptimizerKind.Unspecified } given
+        ? (Layout.OptimizerKind)(int)given.Kind // the numbers are the same
+        : Layout.OptimizerKind.AdamW;
 
     /// <summary>What a precision is called towards the ranks.</summary>
     public static string NameOf(Precision precision) => precision switch

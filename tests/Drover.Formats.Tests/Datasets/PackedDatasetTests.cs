@@ -63,21 +63,27 @@ public sealed class PackedDatasetTests : IDisposable
     public async Task A_flipped_byte_in_a_shard_is_data_loss_that_names_it()
     {
         await StoreAsync([Row(1)], [Row(2)]);
-        string path = _folder["objects/datasets/mine/data-00001-of-00002.arrow"];
+        string path = _folder["objects/datasets/mine/data-1.arrow"];
         byte[] bytes = File.ReadAllBytes(path);
         bytes[^20] ^= 1;
         File.WriteAllBytes(path, bytes);
-        DroverException e = await Assert.ThrowsAsync<DroverException>(OpenAsync);
+        using PackedDataset dataset = await OpenAsync();
+        AssertSame(Row(1), dataset.Read(0));
+        DroverException e = Assert.Throws<DroverException>(() => dataset.Read(1));
         Assert.Equal(FailureCode.DataLoss, e.Code);
-        Assert.Contains("datasets/mine/data-00001-of-00002.arrow", e.Message, StringComparison.Ordinal);
+        Assert.Contains("datasets/mine/data-1.arrow", e.Message, StringComparison.Ordinal);
         Assert.Single(Directory.GetFiles(_folder["cache"]));
+        // Mended, the same reader reads it.
+        bytes[^20] ^= 1;
+        File.WriteAllBytes(path, bytes);
+        AssertSame(Row(2), dataset.Read(1));
     }
 
     [Fact]
     public async Task A_missing_shard_is_data_loss_and_a_missing_dataset_not_found()
     {
         await StoreAsync([Row(1)]);
-        File.Delete(_folder["objects/datasets/mine/data-00000-of-00001.arrow"]);
+        File.Delete(_folder["objects/datasets/mine/data-0.arrow"]);
         Assert.Equal(FailureCode.DataLoss, (await Assert.ThrowsAsync<DroverException>(OpenAsync)).Code);
         File.Delete(_folder["objects/datasets/mine/manifest.json"]);
         Assert.Equal(FailureCode.NotFound, (await Assert.ThrowsAsync<DroverException>(OpenAsync)).Code);
@@ -87,11 +93,17 @@ public sealed class PackedDatasetTests : IDisposable
     public async Task A_damaged_file_of_the_cache_is_brought_again()
     {
         await StoreAsync([Row(1)]);
-        (await OpenAsync()).Dispose();
+        using (PackedDataset first = await OpenAsync())
+            first.Read(0);
         string cached = Assert.Single(Directory.GetFiles(_folder["cache"]));
-        File.WriteAllBytes(cached, [1, 2, 3]);
-        using PackedDataset dataset = await OpenAsync();
-        AssertSame(Row(1), dataset.Read(0));
+        byte[] flipped = File.ReadAllBytes(cached);
+        flipped[^9] ^= 1;
+        foreach (byte[] damaged in new byte[][] { [1, 2, 3], flipped })
+        {
+            File.WriteAllBytes(cached, damaged);
+            using PackedDataset dataset = await OpenAsync();
+            AssertSame(Row(1), dataset.Read(0));
+        }
     }
 
     [Fact]
@@ -102,7 +114,32 @@ public sealed class PackedDatasetTests : IDisposable
             Assert.Equal(FailureCode.OutOfRange, Assert.Throws<DroverException>(() => dataset.Read(1)).Code);
         string manifest = _folder["objects/datasets/mine/manifest.json"];
         File.WriteAllText(manifest, File.ReadAllText(manifest).Replace("\"rows\": 1", "\"rows\": 2", StringComparison.Ordinal));
-        Assert.Equal(FailureCode.DataLoss, (await Assert.ThrowsAsync<DroverException>(OpenAsync)).Code);
+        using PackedDataset lying = await OpenAsync();
+        Assert.Equal(FailureCode.DataLoss, Assert.Throws<DroverException>(() => lying.Read(1)).Code);
+    }
+
+    [Fact]
+    public async Task Only_what_is_read_or_announced_is_brought_and_once()
+    {
+        await StoreAsync([.. Enumerable.Range(0, 700).Select(Row)], [Row(1)]);
+        using (PackedDataset dataset = await OpenAsync())
+        {
+            Assert.Empty(Directory.GetFiles(_folder["cache"]));
+            AssertSame(Row(300), dataset.Read(300));
+            AssertSame(Row(301), dataset.Read(301));
+            Assert.Single(Directory.GetFiles(_folder["cache"]));
+            dataset.Prefetch([700, 0, 5]);
+            AssertSame(Row(5), dataset.Read(5));
+            AssertSame(Row(1), dataset.Read(700));
+            Assert.Equal(3, Directory.GetFiles(_folder["cache"]).Length);
+        }
+
+        // What is in the cache is not asked of the store again.
+        byte[] empty = new byte[new FileInfo(_folder["objects/datasets/mine/data-0.arrow"]).Length];
+        File.WriteAllBytes(_folder["objects/datasets/mine/data-0.arrow"], empty);
+        using PackedDataset again = await OpenAsync();
+        AssertSame(Row(300), again.Read(300));
+        Assert.Equal(FailureCode.DataLoss, Assert.Throws<DroverException>(() => again.Read(699)).Code);
     }
 
     [Fact]
@@ -121,11 +158,11 @@ public sealed class PackedDatasetTests : IDisposable
     [Fact]
     public void State_and_info_hold_every_key_that_load_from_disk_indexes()
     {
-        using var state = JsonDocument.Parse(HuggingFaceDatasetFiles.State(["data-00000-of-00001.arrow"], "abc"));
+        using var state = JsonDocument.Parse(HuggingFaceDatasetFiles.State(["data-0.arrow"], "abc"));
         Assert.Equal(
             ["_data_files", "_fingerprint", "_format_columns", "_format_kwargs", "_format_type", "_output_all_columns", "_split"],
             state.RootElement.EnumerateObject().Select(p => p.Name));
-        Assert.Equal("data-00000-of-00001.arrow", state.RootElement.GetProperty("_data_files")[0].GetProperty("filename").GetString());
+        Assert.Equal("data-0.arrow", state.RootElement.GetProperty("_data_files")[0].GetProperty("filename").GetString());
         using var info = JsonDocument.Parse(HuggingFaceDatasetFiles.Info());
         foreach (string column in new[] { "input_ids", "labels", "document_lengths" })
             Assert.Equal("""{"feature":{"dtype":"int32","_type":"Value"},"_type":"Sequence"}""", JsonSerializer.Serialize(info.RootElement.GetProperty("features").GetProperty(column)));
@@ -142,12 +179,19 @@ public sealed class PackedDatasetTests : IDisposable
 
     private static byte[] Shard(IEnumerable<PackedRow> rows)
     {
+        ShardOf(rows, "", out byte[] bytes);
+        return bytes;
+    }
+
+    private static DatasetShard ShardOf(IEnumerable<PackedRow> rows, string name, out byte[] bytes)
+    {
         using var stream = new MemoryStream();
         using var writer = new ArrowRowWriter(stream);
         foreach (PackedRow row in rows)
             writer.Write(row);
-        writer.Finish();
-        return stream.ToArray();
+        DatasetShard shard = writer.Finish() with { File = name };
+        bytes = stream.ToArray();
+        return shard;
     }
 
     private static void AssertSame(PackedRow expected, PackedRow actual)
@@ -164,10 +208,10 @@ public sealed class PackedDatasetTests : IDisposable
         var listed = new List<DatasetShard>();
         foreach (PackedRow[] rows in shards)
         {
-            byte[] bytes = Shard(rows);
-            string name = HuggingFaceDatasetFiles.ShardName(listed.Count, shards.Length);
-            await _store.PutBytesAsync(ObjectKey.Join(Prefix, name), bytes, PutCondition.None, Cancellation);
-            listed.Add(new DatasetShard(name, rows.Length, bytes.Length, Convert.ToHexStringLower(SHA256.HashData(bytes))));
+            DatasetShard shard = ShardOf(rows, $"data-{listed.Count}.arrow", out byte[] bytes);
+            Assert.Equal((rows.Length, bytes.Length, Convert.ToHexStringLower(SHA256.HashData(bytes))), (shard.Rows, shard.Bytes, shard.Sha256));
+            await _store.PutBytesAsync(ObjectKey.Join(Prefix, shard.File), bytes, PutCondition.None, Cancellation);
+            listed.Add(shard);
         }
 
         long tokens = shards.Sum(s => s.Sum(r => r.InputIds.Length));
@@ -188,7 +232,6 @@ public sealed class PackedDatasetTests : IDisposable
             LinesIn = 1,
             LinesRejected = 0,
             TextBytes = 1,
-            TokensByCategory = [],
             Sources = [],
             Shards = listed,
         };

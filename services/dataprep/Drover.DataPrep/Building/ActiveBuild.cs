@@ -11,19 +11,20 @@ internal sealed class ActiveBuild
     private readonly int[] _failures;
     private readonly TaskCompletionSource _finished = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _open;
-    private long _doneBytes;
+    private TaskProgress _done;
 
-    public ActiveBuild(BuildPlan plan, DatasetSpec spec, IReadOnlyCollection<int> done)
+    /// <summary>Begins with the tasks that have a record.</summary>
+    public ActiveBuild(BuildPlan plan, TaskPhase phase, IReadOnlyDictionary<int, CompletionRecord> done)
     {
         Plan = plan;
-        Spec = spec;
+        Phase = phase;
         Folder = BuildKeys.Of(plan).Folder;
         _lostLeases = new int[plan.Tasks.Count];
         _failures = new int[plan.Tasks.Count];
         for (int task = 0; task < plan.Tasks.Count; task++)
         {
-            if (done.Contains(task))
-                _doneBytes += plan.Tasks[task].Length;
+            if (done.TryGetValue(task, out CompletionRecord? record))
+                Count(record);
             else
                 _waiting.Add(task);
         }
@@ -35,7 +36,8 @@ internal sealed class ActiveBuild
 
     public BuildPlan Plan { get; }
 
-    public DatasetSpec Spec { get; }
+    /// <summary>What is done with the tasks now.</summary>
+    public TaskPhase Phase { get; }
 
     /// <summary>Names the build in tasks.</summary>
     public string Folder { get; }
@@ -46,8 +48,8 @@ internal sealed class ActiveBuild
     /// <summary>Ends when every task is done, or with the failure that stops the build.</summary>
     public Task Finished => _finished.Task;
 
-    /// <summary>Input bytes of tasks done and of what leases told.</summary>
-    public long DoneBytes => _doneBytes + Leases.Values.Sum(l => l.DoneBytes);
+    /// <summary>Of tasks done, and what leases told.</summary>
+    public TaskProgress Progress => Leases.Values.Aggregate(_done, (sum, lease) => Sum(sum, lease.Progress));
 
     public int? TakeWaiting()
     {
@@ -58,10 +60,10 @@ internal sealed class ActiveBuild
         return task;
     }
 
-    public void Complete(string lease)
+    public void Complete(string lease, CompletionRecord record)
     {
-        Leases.Remove(lease, out TaskLease? held);
-        _doneBytes += Plan.Tasks[held!.Task].Length;
+        Leases.Remove(lease);
+        Count(record);
         if (--_open == 0)
             _finished.TrySetResult();
     }
@@ -92,12 +94,17 @@ internal sealed class ActiveBuild
             Stop(new DroverException(failure.Code, failure.Reason, $"Task {held.Task} of '{Plan.Dataset}' ({Place(held.Task)}) failed: {failure.Message}", failure));
     }
 
+    private void Count(CompletionRecord record) =>
+        _done = Sum(_done, new TaskProgress(Plan.Tasks[record.Task].Length, record.Counts.LinesIn, record.Counts.Totals().TokensIn));
+
+    private static TaskProgress Sum(TaskProgress a, TaskProgress b) => new(a.Bytes + b.Bytes, a.Documents + b.Documents, a.Tokens + b.Tokens);
+
     private void Stop(DroverException failure) => _finished.TrySetException(failure);
 
     private string Place(int task)
     {
-        PlannedTask planned = Plan.Tasks[task];
-        return $"'{Plan.Sources[planned.Source].Key}' from line {planned.FirstLine}";
+        PlannedPiece first = Plan.Tasks[task].Pieces[0];
+        return $"'{Plan.Sources[first.Source].Key}' from line {first.FirstLine}";
     }
 }
 
@@ -108,5 +115,5 @@ internal sealed class TaskLease
 
     public required DateTimeOffset Deadline { get; set; }
 
-    public long DoneBytes { get; set; }
+    public TaskProgress Progress { get; set; }
 }

@@ -10,7 +10,8 @@ namespace Drover.DataPrep.Building;
 /// </summary>
 internal sealed class BuildCoordinator(IObjectStore store, TimeProvider time, TimeSpan leaseTime)
 {
-    private const int MostLostLeases = 5;
+    // A task that kills its workers (by want of memory) is found out, and workers that are killed at random do not stop a build.
+    private const int MostLostLeases = 10;
     private const int MostFailures = 3;
     private readonly Lock _lock = new();
     private readonly List<ActiveBuild> _builds = [];
@@ -19,18 +20,22 @@ internal sealed class BuildCoordinator(IObjectStore store, TimeProvider time, Ti
     /// <summary>How long a lease lasts, whole seconds.</summary>
     public int LeaseSeconds => (int)leaseTime.TotalSeconds;
 
-    /// <summary>Begins a build, or goes on with it: tasks that have a valid record are not done again.</summary>
+    /// <summary>Begins a phase of a build, or goes on with it: tasks that have a valid record are not done again.</summary>
     /// <exception cref="DroverException">Aborted when this dataset is being built already.</exception>
-    public async Task<ActiveBuild> StartAsync(BuildPlan plan, DatasetSpec spec, CancellationToken cancellation)
+    public async Task<ActiveBuild> StartAsync(BuildPlan plan, TaskPhase phase, CancellationToken cancellation)
     {
-        var done = new HashSet<int>();
+        var done = new Dictionary<int, CompletionRecord>();
+        BuildKeys keys = BuildKeys.Of(plan);
+        var there = new HashSet<string>(StringComparer.Ordinal);
+        await foreach (ObjectInfo info in store.ListAsync(keys.Records(phase) + "/", cancellation).ConfigureAwait(false))
+            there.Add(info.Key);
         for (int task = 0; task < plan.Tasks.Count; task++)
         {
-            if (await CompletionRecord.FindAsync(store, plan, task, cancellation).ConfigureAwait(false) is not null)
-                done.Add(task);
+            if (there.Contains(keys.Record(phase, task)) && await CompletionRecord.FindAsync(store, plan, phase, task, cancellation).ConfigureAwait(false) is { } record)
+                done.Add(task, record);
         }
 
-        var build = new ActiveBuild(plan, spec, done);
+        var build = new ActiveBuild(plan, phase, done);
         lock (_lock)
         {
             if (_builds.Any(b => b.Plan.Dataset == plan.Dataset))
@@ -49,11 +54,11 @@ internal sealed class BuildCoordinator(IObjectStore store, TimeProvider time, Ti
             _builds.Remove(build);
     }
 
-    /// <summary>Input bytes done so far.</summary>
-    public long DoneBytes(ActiveBuild build)
+    /// <summary>What is done so far.</summary>
+    public TaskProgress Progress(ActiveBuild build)
     {
         lock (_lock)
-            return build.DoneBytes;
+            return build.Progress;
     }
 
     /// <summary>The next task of the oldest build that has one; empty when there is none.</summary>
@@ -69,21 +74,11 @@ internal sealed class BuildCoordinator(IObjectStore store, TimeProvider time, Ti
                     continue;
                 string id = Guid.NewGuid().ToString("N");
                 build.Leases[id] = new TaskLease { Task = task, Deadline = now + leaseTime };
-                PlannedTask planned = build.Plan.Tasks[task];
                 return new LeaseTaskResponse
                 {
                     Lease = id,
                     LeaseSeconds = LeaseSeconds,
-                    Task = new DatasetTask
-                    {
-                        Build = build.Folder,
-                        Task = task,
-                        Spec = build.Spec,
-                        SourceKey = build.Plan.Sources[planned.Source].Key,
-                        OffsetBytes = planned.Offset,
-                        LengthBytes = planned.Length,
-                        FirstLine = planned.FirstLine,
-                    },
+                    Task = new DatasetTask { Build = build.Folder, Task = task, Phase = build.Phase },
                 };
             }
         }
@@ -114,14 +109,14 @@ internal sealed class BuildCoordinator(IObjectStore store, TimeProvider time, Ti
 
     /// <summary>Keeps a lease.</summary>
     /// <exception cref="DroverException">FailedPrecondition when it was lost.</exception>
-    public void Renew(string lease, long doneBytes)
+    public void Renew(string lease, TaskProgress progress)
     {
         lock (_lock)
         {
             ActiveBuild build = Holding(lease);
             TaskLease held = build.Leases[lease];
             held.Deadline = time.GetUtcNow() + leaseTime;
-            held.DoneBytes = Math.Clamp(doneBytes, 0, build.Plan.Tasks[held.Task].Length);
+            held.Progress = progress with { Bytes = Math.Clamp(progress.Bytes, 0, build.Plan.Tasks[held.Task].Length) };
         }
     }
 
@@ -137,13 +132,13 @@ internal sealed class BuildCoordinator(IObjectStore store, TimeProvider time, Ti
             task = build.Leases[lease].Task;
         }
 
-        CompletionRecord? record = await CompletionRecord.FindAsync(store, build.Plan, task, cancellation).ConfigureAwait(false);
+        CompletionRecord? record = await CompletionRecord.FindAsync(store, build.Plan, build.Phase, task, cancellation).ConfigureAwait(false);
         lock (_lock)
         {
             Holding(lease);
             if (record is not null)
             {
-                build.Complete(lease);
+                build.Complete(lease, record);
                 return;
             }
         }

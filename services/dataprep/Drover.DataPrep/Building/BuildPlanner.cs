@@ -1,5 +1,7 @@
 using System.Security.Cryptography;
-using Drover.DataPrep.Lines;
+using System.Text;
+using System.Text.Json;
+using Drover.DataPrep.Sources;
 using Drover.Errors;
 using Drover.Formats.Datasets;
 using Drover.ObjectStore;
@@ -8,49 +10,94 @@ using Drover.Tokenization;
 
 namespace Drover.DataPrep.Building;
 
-/// <summary>Reads every source once, for its digest and its line ends, and cuts it into tasks.</summary>
+/// <summary>
+/// Reads every source once, for its digest and its line ends, and cuts the work into tasks: pieces in the order of the sources, until a
+/// task has task_bytes. The plan is recorded under a fingerprint of spec, tokenizer and what the store says of the sources (key, size,
+/// tag): who plans the same again finds it and reads nothing.
+/// </summary>
 internal sealed class BuildPlanner(IObjectStore store)
 {
     private const int BufferBytes = 1 << 20;
 
-    /// <summary>Longest line, and largest file that is one JSON array: such a piece is read into memory whole.</summary>
-    private const long MaxWholeBytes = 256 << 20;
-
-    /// <summary>Plans a build.</summary>
-    /// <param name="spec">A checked spec.</param>
+    /// <summary>Plans a build, or finds the plan that was made before.</summary>
+    /// <param name="spec">A checked spec with its defaults filled in.</param>
     /// <param name="files">Its source files.</param>
     /// <param name="tokenizer">Its tokenizer.</param>
+    /// <param name="chatTemplate">The tokenizer's own, where the spec wants it.</param>
+    /// <param name="extends">The dataset that is extended, with its manifest; or null.</param>
     /// <param name="progress">Told the bytes read so far.</param>
     /// <param name="cancellation">Stops the reading.</param>
-    public async Task<BuildPlan> PlanAsync(DatasetSpec spec, IReadOnlyList<string> files, ITextTokenizer tokenizer, Action<long> progress, CancellationToken cancellation)
+    /// <exception cref="DroverException">InvalidArgument when two sources have the same content.</exception>
+    public async Task<BuildPlan> PlanAsync(DatasetSpec spec, IReadOnlyList<ObjectInfo> files, ITextTokenizer tokenizer, string chatTemplate, (DatasetBase Base, DatasetManifest Manifest)? extends, Action<long> progress, CancellationToken cancellation)
     {
+        string dataset = ObjectKey.Join("datasets", spec.Name);
+        string planned = BuildKeys.Planned(dataset, Fingerprint(spec, files, tokenizer, chatTemplate, extends?.Base));
+        if (await FindAsync(planned, cancellation).ConfigureAwait(false) is { } known)
+            return known;
+
         var sources = new List<DatasetSource>();
-        var tasks = new List<PlannedTask>();
-        long taskBytes = spec.TaskBytes > 0 ? spec.TaskBytes : SpecChecker.DefaultTaskBytes;
+        var pieces = new List<PlannedPiece>();
         long before = 0;
-        foreach (string file in files)
+        foreach (ObjectInfo file in files)
         {
-            var cutter = new Cutter(file, sources.Count, taskBytes, tasks);
-            sources.Add(await ScanAsync(file, cutter, n => progress(before + n), cancellation).ConfigureAwait(false));
+            using var cutter = new SourceCutter(sources.Count, SourceFormat.Require(file.Key), spec.TextUnit, spec.TaskBytes, pieces);
+            sources.Add(await ScanAsync(file.Key, cutter, n => progress(before + n), cancellation).ConfigureAwait(false));
             before += sources[^1].Bytes;
         }
 
-        bool conversations = spec.Format == DatasetFormat.Sft;
-        return new BuildPlan
+        RefuseTwins(sources, extends);
+        var plan = new BuildPlan
         {
-            Dataset = ObjectKey.Join("datasets", spec.Name),
-            Format = conversations ? "sft" : "pretrain",
-            Tokenizer = spec.Tokenizer,
+            Dataset = dataset,
+            Spec = DatasetSpecs.ToJson(spec),
             TokenizerHash = tokenizer.ContentHash,
             VocabularySize = tokenizer.VocabularySize,
-            MaxLength = spec.MaxLength,
-            Template = !conversations ? "" : spec.ConversationTemplate.Length > 0 ? spec.ConversationTemplate : ConversationTemplate.Default,
+            ChatTemplate = chatTemplate,
+            Extends = extends?.Base,
             Sources = sources,
-            Tasks = tasks,
+            Tasks = spec.Packing == Packing.Seed ? [new PlannedTask(pieces)] : Group(pieces, spec.TaskBytes),
+            FirstTask = extends?.Manifest.TaskCount ?? 0,
         };
+        BuildKeys keys = BuildKeys.Of(plan);
+        await store.PutBytesAsync(keys.Plan, plan.ToJson(), PutCondition.None, cancellation).ConfigureAwait(false);
+        await store.PutTextAsync(planned, keys.Folder, cancellation).ConfigureAwait(false);
+        return plan;
     }
 
-    private async Task<DatasetSource> ScanAsync(string file, Cutter cutter, Action<long> progress, CancellationToken cancellation)
+    /// <summary>The plan of a build's folder.</summary>
+    /// <exception cref="DroverException">DataLoss; FailedPrecondition for a plan of another version of Drover.</exception>
+    public async Task<BuildPlan> LoadAsync(BuildKeys keys, CancellationToken cancellation)
+    {
+        try
+        {
+            byte[] json = await store.ReadAllBytesAsync(keys.Plan, cancellation).ConfigureAwait(false);
+            BuildPlan plan = JsonSerializer.Deserialize(json, BuildJson.Default.BuildPlan) ?? throw new JsonException("it is null");
+            return plan.Version == BuildPlan.CurrentVersion
+                ? plan
+                : throw new DroverException(FailureCode.FailedPrecondition, "PLAN_VERSION", $"'{keys.Plan}' is of another version of Drover ({plan.Version}, this one is {BuildPlan.CurrentVersion}): run the service and its workers from one version.");
+        }
+        catch (JsonException e)
+        {
+            throw new DroverException(FailureCode.DataLoss, "DAMAGED_PLAN", $"'{keys.Plan}' is damaged: {e.Message}. Delete it, and build the dataset again.", e);
+        }
+    }
+
+    private async Task<BuildPlan?> FindAsync(string planned, CancellationToken cancellation)
+    {
+        if (await store.FindAsync(planned, cancellation).ConfigureAwait(false) is null)
+            return null;
+        var keys = new BuildKeys(await store.ReadTextAsync(planned, cancellation).ConfigureAwait(false));
+        try
+        {
+            return await LoadAsync(keys, cancellation).ConfigureAwait(false);
+        }
+        catch (DroverException e) when (e.Code is FailureCode.NotFound or FailureCode.FailedPrecondition or FailureCode.DataLoss)
+        {
+            return null;
+        }
+    }
+
+    private async Task<DatasetSource> ScanAsync(string file, SourceCutter cutter, Action<long> progress, CancellationToken cancellation)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         byte[] buffer = new byte[BufferBytes];
@@ -71,51 +118,41 @@ internal sealed class BuildPlanner(IObjectStore store)
         return new DatasetSource(file, total, Convert.ToHexStringLower(hash.GetHashAndReset()));
     }
 
-    private sealed class Cutter(string file, int source, long taskBytes, List<PlannedTask> tasks)
+    private static List<PlannedTask> Group(List<PlannedPiece> pieces, long taskBytes)
     {
-        private readonly bool _mayBeArray = file.EndsWith(".json", StringComparison.OrdinalIgnoreCase);
-        private bool? _isArray;
-        private long _position;
-        private long _lineStart;
-        private long _line = 1;
-        private long _taskStart;
-        private long _taskLine = 1;
-
-        public void Take(ReadOnlySpan<byte> bytes)
+        var tasks = new List<List<PlannedPiece>>();
+        long size = 0;
+        foreach (PlannedPiece piece in pieces)
         {
-            _isArray ??= _mayBeArray && bytes.TrimStart(" \t\r\n\uFEFF"u8) is [(byte)'[', ..];
-            while (!bytes.IsEmpty)
+            if (tasks.Count == 0 || size + piece.Length > taskBytes)
             {
-                int end = _isArray.Value ? -1 : bytes.IndexOf((byte)'\n');
-                int taken = end < 0 ? bytes.Length : end + 1;
-                _position += taken;
-                bytes = bytes[taken..];
-                if (_position - _lineStart > MaxWholeBytes)
-                    throw TooLong();
-                if (end >= 0)
-                    EndLine();
+                tasks.Add([]);
+                size = 0;
             }
+
+            tasks[^1].Add(piece);
+            size += piece.Length;
         }
 
-        public void Finish()
-        {
-            if (_position > _taskStart)
-                tasks.Add(new PlannedTask(source, _taskStart, _position - _taskStart, _taskLine, _isArray ?? false));
-        }
+        return [.. tasks.Select(t => new PlannedTask(t))];
+    }
 
-        private void EndLine()
-        {
-            _line++;
-            _lineStart = _position;
-            if (_position - _taskStart < taskBytes)
-                return;
-            Finish();
-            _taskStart = _position;
-            _taskLine = _line;
-        }
+    // The same file under two names would count twice without anybody having said so; a mixture's weights say it.
+    private static void RefuseTwins(List<DatasetSource> sources, (DatasetBase Base, DatasetManifest Manifest)? extends)
+    {
+        var known = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach (DatasetSource old in extends?.Manifest.Sources ?? [])
+            known.TryAdd(old.Sha256, $"'{old.Key}' of '{extends!.Value.Base.Dataset}'");
+        List<string> twins = [.. sources.Where(s => s.Bytes > 0 && !known.TryAdd(s.Sha256, $"'{s.Key}'")).Select(s => $"'{s.Key}' is {known[s.Sha256]}")];
+        if (twins.Count > 0)
+            throw new DroverException(FailureCode.InvalidArgument, "DUPLICATE_SOURCE", $"Sources have the same content: {string.Join("; ", twins)}. Name each once.");
+    }
 
-        private DroverException TooLong() => _isArray == true
-            ? new DroverException(FailureCode.InvalidArgument, "ARRAY_TOO_LARGE", $"'{file}' is one JSON array of more than {MaxWholeBytes} bytes. Write it as JSONL, one element a line.")
-            : new DroverException(FailureCode.InvalidArgument, "LINE_TOO_LONG", $"Line {_line} of '{file}' is longer than {MaxWholeBytes} bytes. Is it JSONL?");
+    private static string Fingerprint(DatasetSpec spec, IReadOnlyList<ObjectInfo> files, ITextTokenizer tokenizer, string chatTemplate, DatasetBase? extends)
+    {
+        var text = new StringBuilder($"{BuildPlan.CurrentVersion}\n{DatasetSpecs.ToJson(spec)}\n{tokenizer.ContentHash}\n{chatTemplate}\n{extends?.ManifestHash}\n");
+        foreach (ObjectInfo file in files)
+            text.Append(System.Globalization.CultureInfo.InvariantCulture, $"{file.Key} {file.Size} {file.Tag}\n");
+        return Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text.ToString())));
     }
 }

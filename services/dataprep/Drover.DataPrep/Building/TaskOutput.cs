@@ -1,119 +1,141 @@
-using System.Buffers;
-using System.Text.Json;
-using Drover.DataPrep.Lines;
-using Drover.DataPrep.Packing;
+using Drover.DataPrep.Documents;
+using Drover.DataPrep.Rows;
+using Drover.DataPrep.Quality;
 using Drover.Formats.Datasets;
+using Drover.ObjectStore;
+using Drover.Protocol.DataPrep.V1;
 
 namespace Drover.DataPrep.Building;
 
-/// <summary>What a task collects from its lines: documents, rejects, counts.</summary>
-internal sealed class TaskOutput(string source, bool isArray)
+/// <summary>What a task makes of its records: rows, rejects, counts.</summary>
+internal sealed class TaskOutput : IDisposable
 {
-    private readonly List<TokenizedDocument> _documents = [];
-    private readonly ArrayBufferWriter<byte> _rejects = new();
-    private readonly SortedDictionary<string, long> _reasons = new(StringComparer.Ordinal);
-    private readonly SortedDictionary<string, long> _categories = new(StringComparer.Ordinal);
-    private long _tokensIn;
-    private long _tokensRejected;
-    private long _tokensInRows;
-    private long _labelTokens;
-    private long _lines;
-    private long _linesRejected;
+    private readonly BuildPlan _plan;
+    private readonly int _task;
+    private readonly IPacker _packer;
+    private readonly ShardWriter _shards;
+    private readonly RejectLog _rejects;
+    private readonly TaskCounts _counts = new();
+    // Where a document is from, for what a packer rejects of it.
+    private readonly Dictionary<TokenizedDocument, RecordPlace> _places = new(ReferenceEqualityComparer.Instance);
 
-    /// <summary>The rejects file, JSON lines; empty when nothing was rejected.</summary>
-    public ReadOnlyMemory<byte> Rejects => _rejects.WrittenMemory;
-
-    public void Add(long line, LineOutcome outcome)
+    public TaskOutput(IObjectStore store, BuildPlan plan, int task, string workFolder, CancellationToken cancellation)
     {
-        _lines++;
-        _tokensIn += outcome.TokensIn;
-        if (outcome.Document is null)
-            _linesRejected++;
-        else
-            _documents.Add(outcome.Document);
-        if (outcome.Reject is not null)
-            WriteReject(line, outcome.Reject, outcome.Message ?? "", outcome.TokensIn - (outcome.Document?.Ids.Length ?? 0));
-    }
-
-    public void Reject(long line, string reason, string message)
-    {
-        _lines++;
-        _linesRejected++;
-        WriteReject(line, reason, message, 0);
-    }
-
-    /// <summary>Packs the documents and writes the rows.</summary>
-    public void WriteRows(ArrowRowWriter writer, int maxLength, CancellationToken cancellation)
-    {
-        foreach (List<Fragment> fragments in BestFitPacker.Pack([.. _documents.Select(d => d.Ids.Length)], maxLength))
+        (_plan, _task) = (plan, task);
+        _shards = new ShardWriter(store, plan, task, workFolder, cancellation);
+        _rejects = new RejectLog(store, plan, task, workFolder, cancellation);
+        int capacity = plan.Settings.MaxLength;
+        _packer = plan.Settings.Packing switch
         {
-            cancellation.ThrowIfCancellationRequested();
-            PackedRow row = Row(fragments);
-            _tokensInRows += row.InputIds.Length;
-            _labelTokens += row.Labels.Count(l => l != PackedRow.Ignored);
-            writer.Write(row);
-        }
+            Packing.Seed => new SeedPacker(capacity, plan.Settings.NumSplicedDatasetBins, EmitAsOne, Lose),
+            Packing.OnePerRow => new SinglePacker(capacity, Emit),
+            _ => new WindowPacker(capacity, WindowPacker.WindowFor(capacity), Emit),
+        };
     }
 
-    public CompletionRecord Record(BuildPlan plan, int task, DatasetShard shard) => new()
-    {
-        SpecHash = plan.SpecHash,
-        Task = task,
-        Shard = shard,
-        Documents = _documents.Count,
-        TokensIn = _tokensIn,
-        TokensInRows = _tokensInRows,
-        TokensRejected = _tokensRejected,
-        LabelTokens = _labelTokens,
-        LinesIn = _lines,
-        LinesRejected = _linesRejected,
-        TextBytes = _documents.Sum(d => d.TextBytes),
-        TokensByCategory = _categories,
-        Rejects = _reasons,
-    };
+    /// <summary>Documents and tokens taken so far.</summary>
+    public (long Documents, long Tokens) Taken { get; private set; }
 
-    private PackedRow Row(List<Fragment> fragments)
+    /// <summary>Takes what a record gave.</summary>
+    public void Add(RecordPlace place, RawDocument raw, DocumentOutcome outcome)
     {
-        int length = fragments.Sum(f => f.Length);
+        _counts.LinesIn++;
+        Taken = (Taken.Documents + 1, Taken.Tokens + outcome.TokensIn);
+        int kept = outcome.Document?.Ids.Length ?? 0;
+        _counts.AddTo(raw.Category, new CategoryTotals(outcome.Document is null ? 0 : 1, outcome.TokensIn, 0, 0, 0));
+        if (outcome.Document is null)
+            _counts.LinesRejected++;
+        if (outcome.Reject is not null)
+            WriteReject(place, outcome.Reject, outcome.Message ?? "", raw.Category, outcome.TokensIn - kept, raw);
+        if (outcome.Document is null)
+            return;
+        _counts.TextBytes += outcome.Document.TextBytes;
+        _counts.AddDocument(Language.Of(raw.Text), kept);
+        if (_plan.Settings.Packing == Packing.Seed)
+            _places[outcome.Document] = place;
+        _packer.Add(outcome.Document);
+    }
+
+    /// <summary>Takes a record that holds no document.</summary>
+    public void Reject(RecordPlace place, RejectedException why, RawDocument? raw = null)
+    {
+        _counts.LinesIn++;
+        _counts.LinesRejected++;
+        WriteReject(place, why.Reason, why.Message, raw?.Category, 0, raw);
+    }
+
+    /// <summary>Writes what is left.</summary>
+    /// <returns>The record of the task, not stored yet.</returns>
+    public CompletionRecord Finish()
+    {
+        _packer.Finish();
+        ShardSource[] from = [.. _plan.Tasks[_task].Pieces.Select(p => new ShardSource(_plan.Sources[p.Source].Key, p.FirstLine, p.Length))];
+        return new CompletionRecord { SpecHash = _plan.SpecHash, Task = _task, Shards = [.. _shards.Finish().Select(s => s with { From = from })], Rejects = _rejects.Finish(), Counts = _counts };
+    }
+
+    public void Dispose()
+    {
+        _shards.Dispose();
+        _rejects.Dispose();
+    }
+
+    private void Emit(IReadOnlyList<DocumentPiece> pieces) => Emit(pieces, [.. pieces.Select(p => p.Length)]);
+
+    // The seed's rows are one stretch of text to the model: attention crosses their documents.
+    private void EmitAsOne(IReadOnlyList<DocumentPiece> pieces) => Emit(pieces, [pieces.Sum(p => p.Length)]);
+
+    private void Emit(IReadOnlyList<DocumentPiece> pieces, int[] documentLengths)
+    {
+        int length = documentLengths.Sum();
         int[] ids = new int[length];
         int[] labels = new int[length];
         Array.Fill(labels, PackedRow.Ignored);
         int at = 0;
-        foreach (Fragment fragment in fragments)
+        foreach (DocumentPiece piece in pieces)
         {
-            TokenizedDocument document = _documents[fragment.Document];
-            document.Ids.AsSpan(fragment.Start, fragment.Length).CopyTo(ids.AsSpan(at));
+            TokenizedDocument document = piece.Document;
+            document.Ids.AsSpan(piece.Start, piece.Length).CopyTo(ids.AsSpan(at));
+            int labelled = 0;
             foreach (LabelRange range in document.Labels)
             {
-                // Nothing in the row predicts the first token of a fragment.
-                int first = Math.Max(range.Start, fragment.Start + 1);
-                int end = Math.Min(range.End, fragment.Start + fragment.Length);
-                if (first < end)
-                    document.Ids.AsSpan(first..end).CopyTo(labels.AsSpan(at + first - fragment.Start));
+                // Nothing in the row predicts the first token of a stretch.
+                int first = Math.Max(range.Start, piece.Start + 1);
+                int end = Math.Min(range.End, piece.Start + piece.Length);
+                if (first >= end)
+                    continue;
+                document.Ids.AsSpan(first..end).CopyTo(labels.AsSpan(at + first - piece.Start));
+                labelled += end - first;
             }
 
-            _categories[document.Category] = _categories.GetValueOrDefault(document.Category) + fragment.Length;
-            at += fragment.Length;
+            _counts.AddTo(document.Category, new CategoryTotals(0, 0, piece.Length, 0, labelled));
+            at += piece.Length;
         }
 
-        return new PackedRow(ids, labels, [.. fragments.Select(f => f.Length)]);
+        _counts.AddRow(length, _plan.Settings.MaxLength);
+        _shards.Write(new PackedRow(ids, labels, documentLengths));
     }
 
-    private void WriteReject(long line, string reason, string message, int tokens)
+    private void Lose(TokenizedDocument document, int tokens, string reason)
     {
-        _tokensRejected += tokens;
-        _reasons[reason] = _reasons.GetValueOrDefault(reason) + 1;
-        using (var json = new Utf8JsonWriter(_rejects))
-        {
-            json.WriteStartObject();
-            json.WriteString("source", source);
-            json.WriteNumber(isArray ? "element" : "line", line);
-            json.WriteString("reason", reason);
-            json.WriteString("message", message);
-            json.WriteNumber("tokens", tokens);
-            json.WriteEndObject();
-        }
+        string message = reason == RejectReasons.SeedTruncated
+            ? $"the seed cuts the document at {_plan.Settings.MaxLength} tokens"
+            : "the seed drops the row that is open at the end of a buffer";
+        WriteReject(_places[document], reason, message, document.Category, tokens, null);
+        if (reason == RejectReasons.SeedDroppedRow)
+            _counts.AddTo(document.Category, new CategoryTotals(-1, 0, 0, 0, 0));
+    }
 
-        _rejects.Write("\n"u8);
+    private void WriteReject(RecordPlace place, string reason, string message, string? category, long tokens, RawDocument? raw)
+    {
+        _counts.AddReject(reason, tokens);
+        if (category is not null)
+            _counts.AddTo(category, new CategoryTotals(0, 0, 0, tokens, 0));
+        _rejects.Add(place.Source, place.Unit, place.Number, reason, message, tokens, _plan.Settings.KeepRejectedText ? raw?.Text : null);
     }
 }
+
+/// <summary>Where a record is from.</summary>
+/// <param name="Source">Key of the file.</param>
+/// <param name="Unit">What <paramref name="Number"/> counts.</param>
+/// <param name="Number">From 1.</param>
+internal readonly record struct RecordPlace(string Source, string Unit, long Number);

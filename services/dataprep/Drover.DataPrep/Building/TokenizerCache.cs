@@ -22,18 +22,18 @@ internal sealed class TokenizerCache(Func<string, CancellationToken, Task<ITextT
         return tokenizer;
     }
 
-    /// <summary>The tokenizer a plan was made with; Aborted when another lies there now.</summary>
-    public async Task<ITextTokenizer> GetAsync(BuildPlan plan, CancellationToken cancellation)
+    /// <summary>The tokenizer a plan was made with; FailedPrecondition when another lies there now.</summary>
+    public async Task<ITextTokenizer> GetAsync(string prefix, string hash, CancellationToken cancellation)
     {
         await _gate.WaitAsync(cancellation).ConfigureAwait(false);
         try
         {
-            if (_last is { } last && last.Prefix == plan.Tokenizer && last.Tokenizer.ContentHash == plan.TokenizerHash)
+            if (_last is { } last && last.Prefix == prefix && last.Tokenizer.ContentHash == hash)
                 return last.Tokenizer;
-            ITextTokenizer tokenizer = await LoadAsync(plan.Tokenizer, cancellation).ConfigureAwait(false);
-            return tokenizer.ContentHash == plan.TokenizerHash
+            ITextTokenizer tokenizer = await LoadAsync(prefix, cancellation).ConfigureAwait(false);
+            return tokenizer.ContentHash == hash
                 ? tokenizer
-                : throw new Errors.DroverException(Errors.FailureCode.FailedPrecondition, "TOKENIZER_CHANGED", $"The tokenizer '{plan.Tokenizer}' changed while '{plan.Dataset}' was being built. Build it again.");
+                : throw new Errors.DroverException(Errors.FailureCode.FailedPrecondition, "TOKENIZER_CHANGED", $"The tokenizer '{prefix}' changed while a dataset was being built with it. Build it again.");
         }
         finally
         {

@@ -1,4 +1,4 @@
-using System.Text.Json;
+using System.Runtime.CompilerServices;
 using Drover.DataPrep.Building;
 using Drover.Errors;
 using Drover.ObjectStore;
@@ -13,6 +13,7 @@ internal sealed partial class TaskWorker(string name, DataPrepWorkerService.Data
 {
     private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan LongestSilence = TimeSpan.FromSeconds(2);
+    private (string Folder, BuildPlan Plan)? _plan;
 
     /// <summary>Works until it is told to stop.</summary>
     public async Task RunAsync(CancellationToken stopping)
@@ -42,13 +43,13 @@ internal sealed partial class TaskWorker(string name, DataPrepWorkerService.Data
     {
         using var lost = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         using var finished = new CancellationTokenSource();
-        long done = 0;
-        Task renewing = RenewAsync(leased, () => Interlocked.Read(ref done), lost, finished.Token);
+        var done = new StrongBox<TaskProgress>();
+        Task renewing = RenewAsync(leased, () => Read(done), lost, finished.Token);
         DroverException? failure = null;
         try
         {
-            BuildPlan plan = await LoadPlanAsync(leased.Task.Build, lost.Token).ConfigureAwait(false);
-            await Task.Run(() => tasks.RunAsync(plan, leased.Task.Task, n => Interlocked.Exchange(ref done, n), lost.Token), lost.Token).ConfigureAwait(false);
+            BuildPlan plan = await PlanAsync(leased.Task.Build, lost.Token).ConfigureAwait(false);
+            await Task.Run(() => tasks.RunAsync(plan, leased.Task.Phase, leased.Task.Task, p => Write(done, p), lost.Token), lost.Token).ConfigureAwait(false);
         }
         catch (OperationCanceledException)
         {
@@ -70,6 +71,26 @@ internal sealed partial class TaskWorker(string name, DataPrepWorkerService.Data
         }
 
         await ReportAsync(leased.Lease, failure).ConfigureAwait(false);
+    }
+
+    // Tasks of one build come one after the other.
+    private async Task<BuildPlan> PlanAsync(string folder, CancellationToken cancellation)
+    {
+        if (_plan?.Folder != folder)
+            _plan = (folder, await new BuildPlanner(store).LoadAsync(new BuildKeys(folder), cancellation).ConfigureAwait(false));
+        return _plan.Value.Plan;
+    }
+
+    private static TaskProgress Read(StrongBox<TaskProgress> done)
+    {
+        lock (done)
+            return done.Value;
+    }
+
+    private static void Write(StrongBox<TaskProgress> done, TaskProgress progress)
+    {
+        lock (done)
+            done.Value = progress;
     }
 
     private async Task ReportAsync(string lease, DroverException? failure)
@@ -94,7 +115,7 @@ internal sealed partial class TaskWorker(string name, DataPrepWorkerService.Data
         }
     }
 
-    private async Task RenewAsync(LeaseTaskResponse leased, Func<long> done, CancellationTokenSource lost, CancellationToken finished)
+    private async Task RenewAsync(LeaseTaskResponse leased, Func<TaskProgress> done, CancellationTokenSource lost, CancellationToken finished)
     {
         TimeSpan interval = TimeSpan.FromSeconds(leased.LeaseSeconds / 3.0);
         if (interval > LongestSilence)
@@ -106,7 +127,9 @@ internal sealed partial class TaskWorker(string name, DataPrepWorkerService.Data
                 return;
             try
             {
-                await client.RenewLeaseAsync(new RenewLeaseRequest { Lease = leased.Lease, DoneBytes = done() }, cancellationToken: finished).ConfigureAwait(false);
+                TaskProgress now = done();
+                var request = new RenewLeaseRequest { Lease = leased.Lease, DoneBytes = now.Bytes, DoneDocuments = now.Documents, DoneTokens = now.Tokens };
+                await client.RenewLeaseAsync(request, cancellationToken: finished).ConfigureAwait(false);
             }
             catch (RpcException e) when (e.StatusCode == StatusCode.FailedPrecondition)
             {
@@ -117,19 +140,6 @@ internal sealed partial class TaskWorker(string name, DataPrepWorkerService.Data
             {
                 // Not reachable for a moment: the lease may outlive that; if not, the next answer says so.
             }
-        }
-    }
-
-    private async Task<BuildPlan> LoadPlanAsync(string folder, CancellationToken cancellation)
-    {
-        string key = new BuildKeys(folder).Plan;
-        try
-        {
-            return JsonSerializer.Deserialize(await store.ReadAllBytesAsync(key, cancellation).ConfigureAwait(false), BuildJson.Default.BuildPlan) ?? throw new JsonException("it is null");
-        }
-        catch (JsonException e)
-        {
-            throw new DroverException(FailureCode.DataLoss, "DAMAGED_PLAN", $"'{key}' is damaged: {e.Message}. Build the dataset again.", e);
         }
     }
 

@@ -108,7 +108,22 @@ internal abstract class BlockState(BlockWeights weights) : IDisposable
     public abstract void Dispose();
 
     /// <summary>AdamW on a stretch: matrices with weight decay, the rest without, frozen weights not at all.</summary>
-    protected void UpdateStretch(AdamWSpec spec, double learningRate, Tensor step, Tensor gradientScale, long start, OptimizerTensors state, Tensor gradient)
+    private protected void UpdateStretch(AdamWSpec spec, double learningRate, Tensor step, Tensor gradientScale, long start, OptimizerTensors state, Tensor gradient)
+    {
+        long length = gradient.numel();
+        for (long first = 0; first < length; first += Math.Min(length, state.Moments.WindowValues))
+        {
+            using var scope = NewDisposeScope();
+            long count = Math.Min(length - first, state.Moments.WindowValues);
+            if (!weights.Runs.Any(r => r.RateFactor != 0 && r.Start - start < first + count && r.End - start > first))
+                continue;
+            (Tensor firstMoment, Tensor secondMoment) = state.Moments.Open(first, count);
+            UpdateWindow(spec, learningRate, step, gradientScale, start + first, state.Master.narrow(0, first, count), gradient.narrow(0, first, count), firstMoment, secondMoment);
+            state.Moments.Close(first, firstMoment, secondMoment);
+        }
+    }
+
+    private void UpdateWindow(AdamWSpec spec, double learningRate, Tensor step, Tensor gradientScale, long start, Tensor master, Tensor gradient, Tensor firstMoment, Tensor secondMoment)
     {
         foreach (UpdateRun run in weights.Runs)
         {
@@ -118,7 +133,7 @@ internal abstract class BlockState(BlockWeights weights) : IDisposable
                 continue;
             using var scope = NewDisposeScope();
             Tensor Of(Tensor t) => t.narrow(0, from, to - from);
-            AtenScripts.AdamW(Of(state.Master), Of(gradient), Of(state.FirstMoment), Of(state.SecondMoment), step, gradientScale, learningRate * run.RateFactor, spec.Beta1, spec.Beta2, run.HasDecay ? spec.WeightDecay : 0, spec.Epsilon);
+            AtenScripts.AdamW(Of(master), Of(gradient), Of(firstMoment), Of(secondMoment), step, gradientScale, learningRate * run.RateFactor, spec.Beta1, spec.Beta2, run.HasDecay ? spec.WeightDecay : 0, spec.Epsilon);
         }
     }
 
@@ -142,15 +157,31 @@ internal abstract class BlockState(BlockWeights weights) : IDisposable
     }
 }
 
-/// <summary>Master weights and moments of a stretch, fp32, flat.</summary>
-public sealed record OptimizerTensors(Tensor Master, Tensor FirstMoment, Tensor SecondMoment)
+/// <summary>Master weights (fp32, flat) and moments of a stretch.</summary>
+internal sealed record OptimizerTensors(Tensor Master, Moments Moments)
 {
-    /// <summary>The tensor of a kind of logical tensor.</summary>
-    public Tensor Of(string kind) => kind switch
+    /// <summary>Copies values of a kind of logical tensor out.</summary>
+    public void Copy(string kind, long first, Span<float> target)
     {
-        LogicalTensor.Weight => Master,
-        LogicalTensor.FirstMoment => FirstMoment,
-        LogicalTensor.SecondMoment => SecondMoment,
+        if (kind == LogicalTensor.Weight)
+            TensorMemory.FloatsOf(Master).Slice((int)first, target.Length).CopyTo(target);
+        else
+            Moments.Copy(IsSecond(kind), first, target);
+    }
+
+    /// <summary>Sets values of a kind of logical tensor.</summary>
+    public void Set(string kind, long first, ReadOnlySpan<float> source)
+    {
+        if (kind == LogicalTensor.Weight)
+            source.CopyTo(TensorMemory.FloatsOf(Master)[(int)first..]);
+        else
+            Moments.Set(IsSecond(kind), first, source);
+    }
+
+    private static bool IsSecond(string kind) => kind switch
+    {
+        LogicalTensor.FirstMoment => false,
+        LogicalTensor.SecondMoment => true,
         _ => throw new ArgumentException($"There is no state '{kind}'.", nameof(kind)),
     };
 }

@@ -68,7 +68,7 @@ internal sealed class WholeFrozenWeights : FrozenWeights
 /// <summary>A stretch of them on each rank of the data axis.</summary>
 internal sealed class ShardedFrozenWeights(BlockWeights weights, ScalarType type, MemoryPlace place, ICollectives data, MemoryLedger ledger) : FrozenWeights(weights)
 {
-    private readonly WeightShard _shard = new(weights, type, place, data, ledger);
+    private readonly WeightShard _shard = new(weights, (weights.Count + data.WorldSize - 1) / data.WorldSize, type, place, data, ledger);
 
     public override (long Start, long Count) Owned => _shard.Owned;
 

@@ -119,14 +119,14 @@ internal sealed class GeminiState : BlockState
     {
         using var scope = NewDisposeScope();
         foreach ((Chunk chunk, int from, int at, int length) in Across(first, target.Length))
-            TensorMemory.FloatsOf(chunk.State.Of(kind)).Slice(from, length).CopyTo(target[at..]);
+            chunk.State.Copy(kind, from, target.Slice(at, length));
     }
 
     public override void SetState(string kind, long first, ReadOnlySpan<float> source)
     {
         using var scope = NewDisposeScope();
         foreach ((Chunk chunk, int from, int at, int length) in Across(first, source.Length))
-            source.Slice(at, length).CopyTo(TensorMemory.FloatsOf(chunk.State.Of(kind))[from..]);
+            chunk.State.Set(kind, from, source.Slice(at, length));
     }
 
     public override void PublishMaster() => _chunks.ForEach(Publish);
@@ -172,7 +172,7 @@ internal sealed class GeminiState : BlockState
     private sealed record Chunk(long First, long Count, GeminiPiece Weight, GeminiPiece Gradient, GeminiPiece Optimizer)
     {
         /// <summary>Views of the optimizer piece where it lies now, in the caller's dispose scope.</summary>
-        public OptimizerTensors State => new(Part(0), Part(1), Part(2));
+        public OptimizerTensors State => new(Part(0), new PlainMoments(Part(1), Part(2)));
 
         private Tensor Part(int i) => Optimizer.Values.narrow(0, i * Count, Count);
     }

@@ -14,12 +14,12 @@ internal sealed class ReplicatedState : BlockState
     private readonly UncutGradients _uncut;
     private readonly LedgerTensor _compute;
     private readonly LedgerTensor _gradient;
-    private readonly LedgerTensor[] _optimizer;
+    private readonly LedgerTensor? _master;
     private readonly OptimizerTensors _state;
     private readonly bool _ownsMaster;
     private ICollectiveHandle? _reduction;
 
-    public ReplicatedState(BlockWeights weights, ScalarType type, ICollectives data, UncutGradients uncut, MemoryLedger ledger)
+    public ReplicatedState(BlockWeights weights, ScalarType type, ICollectives data, UncutGradients uncut, MemoryLedger ledger, OptimizerKind kind)
         : base(weights)
     {
         (_data, _uncut) = (data, uncut);
@@ -27,8 +27,8 @@ internal sealed class ReplicatedState : BlockState
         _ownsMaster = type != ScalarType.Float32;
         _compute = New(MemoryClass.Weights, type);
         _gradient = New(MemoryClass.Gradients);
-        _optimizer = [.. Enumerable.Range(0, _ownsMaster ? 3 : 2).Select(_ => New(MemoryClass.Optimizer))];
-        _state = new OptimizerTensors(_ownsMaster ? _optimizer[2].Values : _compute.Values, _optimizer[0].Values, _optimizer[1].Values);
+        _master = _ownsMaster ? New(MemoryClass.Optimizer) : null;
+        _state = new OptimizerTensors((_master ?? _compute).Values, Moments.New(kind, weights.Count, MemoryPlace.Device, ledger));
         weights.Attach(_compute.Values);
     }
 
@@ -72,13 +72,14 @@ internal sealed class ReplicatedState : BlockState
     }
 
     public override void CopyState(string kind, long first, Span<float> target) =>
-        TensorMemory.FloatsOf(_state.Of(kind)).Slice((int)first, target.Length).CopyTo(target);
+        _state.Copy(kind, first, target);
 
     public override void SetState(string kind, long first, ReadOnlySpan<float> source) =>
-        source.CopyTo(TensorMemory.FloatsOf(_state.Of(kind))[(int)first..]);
+        _state.Set(kind, first, source);
 
     public override void PublishMaster()
     {
+        _state.Moments.FinishSet();
         if (_ownsMaster)
             _compute.Values.copy_(_state.Master);
     }
@@ -88,7 +89,7 @@ internal sealed class ReplicatedState : BlockState
         Weights.Dispose();
         _compute.Dispose();
         _gradient.Dispose();
-        foreach (LedgerTensor tensor in _optimizer)
-            tensor.Dispose();
+        _master?.Dispose();
+        _state.Moments.Dispose();
     }
 }

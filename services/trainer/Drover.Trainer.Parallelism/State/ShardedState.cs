@@ -14,13 +14,12 @@ namespace Drover.Trainer.Parallelism;
 internal sealed class ShardedState : BlockState
 {
     private readonly StatePlacement _stage;
-    private readonly ScalarType _type;
     private readonly bool _offloadOptimizer;
     private readonly ICollectives _data;
     private readonly UncutGradients _uncut;
     private readonly MemoryLedger _ledger;
     private readonly long _shard;
-    private readonly LedgerTensor[] _optimizer;
+    private readonly LedgerTensor _master;
     private readonly OptimizerTensors _state;
     private readonly LedgerTensor _gradientShard;
     private readonly WeightShard? _weightShard;
@@ -31,23 +30,23 @@ internal sealed class ShardedState : BlockState
     private int _backwards;
     private bool _isShardWritten;
 
-    public ShardedState(BlockWeights weights, ParallelSpec spec, ScalarType type, ICollectives data, UncutGradients uncut, MemoryLedger ledger)
+    public ShardedState(BlockWeights weights, ParallelSpec spec, ScalarType type, ICollectives data, UncutGradients uncut, MemoryLedger ledger, OptimizerKind kind)
         : base(weights)
     {
-        (_stage, _type, _data, _uncut, _ledger) = (spec.Placement, type, data, uncut, ledger);
+        (_stage, _data, _uncut, _ledger) = (spec.Placement, data, uncut, ledger);
         _offloadOptimizer = spec.OffloadOptimizer;
-        _shard = (weights.Count + data.WorldSize - 1) / data.WorldSize;
+        _shard = MomentBlocks.ShardOf(weights.Count, data.WorldSize, kind);
         MemoryPlace optimizerPlace = _offloadOptimizer ? MemoryPlace.Host : MemoryPlace.Device;
         if (_stage == StatePlacement.Zero3)
-            _weightShard = new WeightShard(weights, type, spec.OffloadWeights ? MemoryPlace.Host : MemoryPlace.Device, data, ledger);
+            _weightShard = new WeightShard(weights, _shard, type, spec.OffloadWeights ? MemoryPlace.Host : MemoryPlace.Device, data, ledger);
         else
             _compute = NewWhole(MemoryClass.Weights, type);
         if (_stage == StatePlacement.Zero1)
             _gradient = NewWhole(MemoryClass.Gradients, ScalarType.Float32);
         // Stage 1: the owned part of the whole gradient.
         _gradientShard = _stage == StatePlacement.Zero1 ? _gradient! : ledger.New(MemoryClass.Gradients, MemoryPlace.Device, _shard, ScalarType.Float32);
-        _optimizer = [.. Enumerable.Range(0, 3).Select(_ => ledger.New(MemoryClass.Optimizer, optimizerPlace, _shard, ScalarType.Float32))];
-        _state = new OptimizerTensors(_optimizer[2].Values, _optimizer[0].Values, _optimizer[1].Values);
+        _master = ledger.New(MemoryClass.Optimizer, optimizerPlace, _shard, ScalarType.Float32);
+        _state = new OptimizerTensors(_master.Values, Moments.New(kind, _shard, optimizerPlace, ledger));
         if (_compute is not null)
             weights.Attach(_compute.Values);
     }
@@ -136,15 +135,16 @@ internal sealed class ShardedState : BlockState
     }
 
     public override void CopyState(string kind, long first, Span<float> target) =>
-        TensorMemory.FloatsOf(_state.Of(kind)).Slice((int)first, target.Length).CopyTo(target);
+        _state.Copy(kind, first, target);
 
     public override void SetState(string kind, long first, ReadOnlySpan<float> source) =>
-        source.CopyTo(TensorMemory.FloatsOf(_state.Of(kind))[(int)first..]);
+        _state.Set(kind, first, source);
 
     // The gather goes on until the weights are needed.
     public override void PublishMaster()
     {
         using var scope = NewDisposeScope();
+        _state.Moments.FinishSet();
         if (_weightShard is not null)
         {
             _weightShard.Own.copy_(_state.Master);
@@ -166,8 +166,8 @@ internal sealed class ShardedState : BlockState
         _gradient?.Dispose();
         _gradientShard.Dispose();
         _weightShard?.Dispose();
-        foreach (LedgerTensor tensor in _optimizer)
-            tensor.Dispose();
+        _master.Dispose();
+        _state.Moments.Dispose();
     }
 
     private void FinishScatter()

@@ -20,10 +20,15 @@ internal sealed class WeightShard : IDisposable
     private ICollectiveHandle? _gather;
     private int _uses;
 
-    public WeightShard(BlockWeights weights, ScalarType type, MemoryPlace place, ICollectives data, MemoryLedger ledger)
+    /// <param name="weights">The block.</param>
+    /// <param name="count">Values of a stretch: of all ranks together, all weights or more.</param>
+    /// <param name="type">Of compute.</param>
+    /// <param name="place">Where the stretch lies.</param>
+    /// <param name="data">The ranks.</param>
+    /// <param name="ledger">Counts it.</param>
+    public WeightShard(BlockWeights weights, long count, ScalarType type, MemoryPlace place, ICollectives data, MemoryLedger ledger)
     {
-        (_weights, _type, _data, _ledger) = (weights, type, data, ledger);
-        _count = (weights.Count + data.WorldSize - 1) / data.WorldSize;
+        (_weights, _count, _type, _data, _ledger) = (weights, count, type, data, ledger);
         _own = ledger.New(MemoryClass.Weights, place, _count, type);
     }
 

@@ -1,0 +1,62 @@
+using System.Security.Cryptography;
+
+namespace Drover.Formats.Datasets;
+
+/// <summary>Passes bytes on and takes their SHA-256: of all of them, and of each stretch between two calls of <see cref="TakePart"/>.</summary>
+internal sealed class DigestStream(Stream target) : Stream
+{
+    private readonly IncrementalHash _whole = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+    private readonly IncrementalHash _part = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+
+    /// <summary>Bytes so far.</summary>
+    public long Written { get; private set; }
+
+    public override bool CanRead => false;
+
+    public override bool CanSeek => false;
+
+    public override bool CanWrite => true;
+
+    public override long Length => Written;
+
+    public override long Position
+    {
+        get => Written;
+        set => throw new NotSupportedException();
+    }
+
+    /// <summary>Digest of what was written since the last call, lower-case hex.</summary>
+    public string TakePart() => Convert.ToHexStringLower(_part.GetHashAndReset());
+
+    /// <summary>Digest of everything written so far, lower-case hex.</summary>
+    public string Digest() => Convert.ToHexStringLower(_whole.GetCurrentHash());
+
+    public override void Write(byte[] buffer, int offset, int count) => Write(buffer.AsSpan(offset, count));
+
+    public override void Write(ReadOnlySpan<byte> buffer)
+    {
+        target.Write(buffer);
+        _whole.AppendData(buffer);
+        _part.AppendData(buffer);
+        Written += buffer.Length;
+    }
+
+    public override void Flush() => target.Flush();
+
+    public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
+
+    public override void SetLength(long value) => throw new NotSupportedException();
+
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+        {
+            _whole.Dispose();
+            _part.Dispose();
+        }
+
+        base.Dispose(disposing);
+    }
+}

@@ -1,0 +1,106 @@
+using Drover.Errors;
+using Drover.Formats.Datasets;
+using Drover.ObjectStore;
+
+namespace Drover.DataPrep.Building;
+
+/// <summary>Writes a task's rows to files of the work folder, and each file that is large enough to the object store.</summary>
+internal sealed class ShardWriter(IObjectStore store, BuildPlan plan, int task, string workFolder, CancellationToken cancellation) : IDisposable
+{
+    /// <summary>A shard is closed when it is larger: well below the 2 GiB of an Arrow buffer, and quick to move.</summary>
+    private const long ShardBytes = 256 << 20;
+
+    private readonly List<DatasetShard> _shards = [];
+    private FileStream? _file;
+    private ArrowRowWriter? _writer;
+
+    public void Write(PackedRow row)
+    {
+        if (_writer is null)
+        {
+            _file = OpenFile();
+            _writer = new ArrowRowWriter(_file);
+        }
+
+        try
+        {
+            _writer.Write(row);
+        }
+        catch (IOException e)
+        {
+            throw WorkFolder.Full(workFolder, e);
+        }
+
+        if (_writer.Bytes >= ShardBytes)
+            Close();
+    }
+
+    /// <summary>Stores what is left.</summary>
+    public IReadOnlyList<DatasetShard> Finish()
+    {
+        if (_writer is not null)
+            Close();
+        return _shards;
+    }
+
+    public void Dispose()
+    {
+        _writer?.Dispose();
+        _file?.Dispose();
+    }
+
+    private FileStream OpenFile() => WorkFolder.Open(workFolder, "shard");
+
+    private void Close()
+    {
+        DatasetShard shard = _writer!.Finish();
+        shard = shard with { File = HuggingFaceDatasetFiles.ShardName(plan.FirstTask + task, _shards.Count, shard.Sha256) };
+        _file!.Position = 0;
+        StoredOnce.Put(store, ObjectKey.Join(plan.Dataset, shard.File), _file, shard.Bytes, cancellation);
+        _shards.Add(shard);
+        Dispose();
+        (_writer, _file) = (null, null);
+    }
+}
+
+/// <summary>Objects whose name holds the digest of their content.</summary>
+internal static class StoredOnce
+{
+    /// <summary>Stores the content, unless it is there: of two workers that do the same task, both find it.</summary>
+    public static void Put(IObjectStore store, string key, Stream content, long bytes, CancellationToken cancellation)
+    {
+        try
+        {
+            store.PutAsync(key, content, PutCondition.IfAbsent, cancellation).AsTask().GetAwaiter().GetResult();
+        }
+        catch (DroverException e) when (e.Code is FailureCode.AlreadyExists or FailureCode.Aborted)
+        {
+            if (store.FindAsync(key, cancellation).AsTask().GetAwaiter().GetResult()?.Size == bytes)
+                return;
+            content.Position = 0;
+            store.PutAsync(key, content, PutCondition.None, cancellation).AsTask().GetAwaiter().GetResult();
+        }
+    }
+}
+
+/// <summary>Files of a worker that last as long as they are open.</summary>
+internal static class WorkFolder
+{
+    /// <summary>A new file, to write and to read again.</summary>
+    public static FileStream Open(string folder, string name)
+    {
+        try
+        {
+            Directory.CreateDirectory(folder);
+            return new FileStream(Path.Combine(folder, $"{name}-{Guid.NewGuid():N}"), FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None, 1 << 20, FileOptions.DeleteOnClose);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw Full(folder, e);
+        }
+    }
+
+    /// <summary>The failure for a file that cannot be written.</summary>
+    public static DroverException Full(string folder, Exception e) =>
+        new(FailureCode.ResourceExhausted, "WORK_FOLDER_NOT_WRITTEN", $"The work folder '{folder}' cannot be written: {e.Message} Free space there, or set Drover:DataFolder to another disk.", e);
+}
