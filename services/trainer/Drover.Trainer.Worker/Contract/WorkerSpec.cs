@@ -197,6 +197,8 @@ internal sealed record TrainLossScale(double Initial, double GrowthFactor, doubl
 /// <param name="RowDocuments">Documents of a row.</param>
 /// <param name="LabelledPart">Of its tokens.</param>
 /// <param name="Rates">Which weights are trained.</param>
+/// <param name="Lora">Its adapters; null for none.</param>
+/// <param name="HasBase">Frozen weights are held for compute alone.</param>
 /// <param name="Cases">The layouts.</param>
 internal sealed record CalibrateSpec(string ModelConfig, int RowTokens, int RowDocuments, double LabelledPart, WeightRates Rates, LoraSpec? Lora, bool HasBase, IReadOnlyList<CalibrateCase> Cases);
 
