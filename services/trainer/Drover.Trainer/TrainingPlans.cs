@@ -26,7 +26,10 @@ internal static partial class TrainingPlans
             (long)rows * rowTokens,
             spec.GlobalBatchRows / (rows * replicas),
             ActivationSpecs.Resolve(spec),
-            spec.HeadChunkTokens) { Optimizer = TrainingSpecs.KindOf(spec) };
+            spec.HeadChunkTokens)
+        {
+            Optimizer = TrainingSpecs.KindOf(spec),
+        };
     }
 
     /// <summary>The plan of a spec that has no problems.</summary>
