@@ -29,7 +29,7 @@ public sealed class GuardRunTests : IAsyncLifetime
     {
         (TrainingJob job, List<JobEvent> events) = await RunAsync(Spec("back"));
         JobEvent told = Assert.Single(events, e => e.Log is { Severity: LogLine.Types.Severity.Warning });
-        Assert.Contains($"{OddRow} (row {OddRow} of 'datasets/odd/", told.Log.Message, StringComparison.Ordinal);
+        Assert.Contains($"{OddRow} (row {OddRow} of 'datasets/odd/data.arrow', 10 bytes from line 5 of 'inputs/a.jsonl')", told.Log.Message, StringComparison.Ordinal);
         CheckpointReader last = await CheckpointReader.OpenAsync(_world.Store, job.Result.Checkpoint, Cancellation);
         GuardState guard = last.Manifest.Guard!;
         Assert.Equal((60, 0), (job.Result.Steps, guard.SkippedSteps));

@@ -28,6 +28,8 @@ internal static class CalibrateCommand
                 HeadChunkTokens = one.HeadChunkTokens,
                 Parallel = one.Parallel,
                 Rates = spec.Rates,
+                Lora = spec.Lora,
+                HasBase = spec.HasBase,
                 Schedule = new ScheduleSpec { TotalSteps = 1000 },
                 Threads = rank.Spec.Threads,
             };

@@ -17,7 +17,7 @@ internal static class LayoutProposals
         IEnumerable<PlannedRun> others = Candidates(run)
             .Where(spec => TrainingSpecs.PlanProblems(spec).Count == 0 && !ParallelismSpecs.Resolve(spec.Parallelism).Problems(run.Config, TrainingSpecs.Ranks(spec)).Any())
             .OrderBy(spec => Cost(spec, run.Rows.Tokens))
-            .Select(spec => run with { Spec = spec, Plan = TrainingPlans.Of(spec, run.Config, run.Rows.Tokens, elsewhere) })
+            .Select(spec => run with { Spec = spec, Plan = TrainingPlans.Of(spec, run.Config, run.Rows.Tokens, run.Lora, elsewhere) })
             .Where(r => r.Plan.Memory.Fits);
         return [.. (run.Plan.Memory.Fits ? new[] { run } : []).Concat(others).Take(Measured)];
     }

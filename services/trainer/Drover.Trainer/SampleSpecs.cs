@@ -17,6 +17,8 @@ internal static class SampleSpecs
             yield return "samples.prompts is empty; give texts to be continued";
         if (spec.Tokenizer.Length == 0)
             yield return "samples needs tokenizer: the texts are to be encoded";
+        if (spec.Lora is not null)
+            yield return "samples is not for runs with lora: 'drover generate' continues texts from their checkpoints";
         if (samples.IntervalSteps < 0)
             yield return $"samples.interval_steps is {samples.IntervalSteps}";
         if (samples.MaxNewTokens is < 0 or > MaxNewTokens)
