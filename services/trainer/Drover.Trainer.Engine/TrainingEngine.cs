@@ -174,6 +174,22 @@ public sealed class TrainingEngine : IDisposable
         return new StepResult(step, loss, norm, rate, (long)counts[0], (long)counts[1], Stopwatch.GetElapsedTime(started).TotalSeconds, _pass.ForwardSeconds, _pass.BackwardSeconds, Stopwatch.GetElapsedTime(optimizing).TotalSeconds, ModelFlops.OfStep(Config, counts[1], counts[0], counts[2], _trained), lossScale, SkippedSteps, anomaly);
     }
 
+    /// <summary>The model as it stands, to continue texts with, until the next step; the caller's to dispose. For layouts that keep all weights on each rank.</summary>
+    /// <exception cref="InvalidOperationException">This layout does not.</exception>
+    public LanguageModel BorrowModel()
+    {
+        if (!_spec.Parallel.KeepsModelWhole)
+            throw new InvalidOperationException("No rank of this layout has all weights.");
+        // Weights may still be on their way from the update.
+        foreach (BlockState state in _model.States.Values)
+        {
+            state.Acquire();
+            state.Release();
+        }
+
+        return new LanguageModel(Config, _spec.Precision, _model.Parts[0].Blocks);
+    }
+
     /// <summary>Loss of the model as it stands on rows that are not trained on; changes nothing. Every rank calls it.</summary>
     /// <param name="rows">All ranks have the same.</param>
     /// <param name="maxRows">So many of them at most, spread evenly; 0 for all.</param>

@@ -51,7 +51,7 @@ internal static class TrainCommand
             Tensors = [],
         };
         using HeldOutEvaluation? heldOut = await HeldOutEvaluation.OpenAsync(rank, train.HeldOut, config).ConfigureAwait(false);
-        using var loop = new TrainLoop(rank, train, engine, blank, steps, heldOut);
+        using var loop = new TrainLoop(rank, train, engine, blank, steps, heldOut, await TextSamples.OpenAsync(rank, train.Samples).ConfigureAwait(false));
         await loop.RunAsync().ConfigureAwait(false);
     }
 

@@ -43,6 +43,7 @@ internal static partial class TrainingSpecs
         problems.AddRange(HeldOutSpecs.Problems(spec.HeldOut));
         problems.AddRange(GuardSpecs.Problems(spec.Guard));
         problems.AddRange(ProfileSpecs.Problems(spec.Profile));
+        problems.AddRange(SampleSpecs.Problems(spec));
         return problems;
     }
 
@@ -129,7 +130,7 @@ internal static partial class TrainingSpecs
         identity.Activations = null;
         (identity.Recompute, identity.HeadChunkTokens, identity.CheckpointIntervalSteps, identity.MaxRestarts) = (false, 0, 0, 0);
         (identity.Parallelism, identity.HeldOut, identity.Guard, identity.Profile, identity.PeakFlopsPerSecond) = (null, null, null, null, 0);
-        (identity.PredictSpeed, identity.MemoryLimitBytes) = (false, 0);
+        (identity.PredictSpeed, identity.MemoryLimitBytes, identity.Samples) = (false, 0, null);
         return Encoding.UTF8.GetBytes(JsonFormatter.Default.Format(identity));
     }
 
@@ -181,6 +182,7 @@ internal static partial class TrainingSpecs
                 Mixture = [.. spec.Mixture.Select(p => new TrainMixturePart(p.Dataset, Or(p.Weight, 1)))],
                 MixtureBuckets = Math.Max(1, spec.MixtureBuckets),
                 CheckpointIntervalSteps = spec.CheckpointIntervalSteps,
+                Samples = SampleSpecs.Resolve(spec),
                 ProfileFirstStep = spec.Profile?.FirstStep ?? 0,
                 ProfileSteps = ProfileSpecs.StepsOf(spec.Profile),
                 PeakFlops = spec.PeakFlopsPerSecond,

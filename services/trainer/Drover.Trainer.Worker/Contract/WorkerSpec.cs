@@ -148,6 +148,9 @@ internal sealed record TrainSpec
     /// <summary>Held-out data, or null.</summary>
     public TrainHeldOut? HeldOut { get; init; }
 
+    /// <summary>Texts for TensorBoard, or null.</summary>
+    public TrainSamples? Samples { get; init; }
+
     /// <summary>First of the steps that are profiled.</summary>
     public long ProfileFirstStep { get; init; }
 
@@ -182,6 +185,8 @@ internal sealed record TrainGuard(string OnNotFinite, string OnSpike, int Window
 /// <param name="BestBy">A label, or "" for all.</param>
 /// <param name="MaxRows">Of each; 0: all.</param>
 internal sealed record TrainHeldOut(IReadOnlyList<TrainHeldOutDataset> Datasets, long IntervalSteps, bool AtStart, string BestBy, long MaxRows);
+
+internal sealed record TrainSamples(IReadOnlyList<string> Prompts, long IntervalSteps, int MaxNewTokens, string Tokenizer);
 
 internal sealed record TrainHeldOutDataset(string Label, string Dataset);
 
