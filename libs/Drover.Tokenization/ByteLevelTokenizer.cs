@@ -74,7 +74,7 @@ internal sealed class ByteLevelTokenizer : BpeTokenizer
 
     protected override void AppendBytes(int id, List<byte> bytes) => bytes.AddRange(_bytesOfId[id] ?? []);
 
-    protected override void EncodeValid(ReadOnlySpan<byte> utf8, TokenBuffer ids)
+    protected override void EncodeValid(ReadOnlySpan<byte> utf8, TokenBuffer ids, bool atStart)
     {
         Workspace workspace = Workspaces.Rent();
         EncodeWords(utf8, new Llama3Cutter(3), workspace, ids);

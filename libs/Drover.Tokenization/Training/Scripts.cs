@@ -82,7 +82,7 @@ public static class Scripts
         };
     }
 
-    /// <summary>Whether a text has letters, and all of them are of the scripts; true for any text when there are no scripts given.</summary>
+    /// <summary>Whether a text has letters, and all of them are of the scripts, or is Chinese punctuation; true for any text when no scripts are given.</summary>
     public static bool AllOf(string text, IReadOnlySet<Script> scripts)
     {
         if (scripts.Count == 0)
@@ -97,6 +97,7 @@ public static class Scripts
                 return false;
         }
 
-        return any;
+        // Chinese punctuation has no letters and belongs to Chinese; so, near enough, does all that is not ASCII.
+        return any || (scripts.Contains(Script.Han) && text.Length > 0 && text.All(c => c >= 0x80 && c != '▁' && !char.IsDigit(c)));
     }
 }
