@@ -57,16 +57,19 @@ internal static class PlanBenchmark
     private static JsonObject PlanMemory(StepArguments arguments, ICollectives collectives)
     {
         (int few, int more) = SpeedProbe.LayersFor(arguments.Config.NumHiddenLayers);
+        var peaks = new List<double>();
         foreach (int layers in new[] { few, more })
         {
             using SpeedProbe probe = Probe(arguments, layers, collectives);
             probe.Step();
+            probe.Step();
+            peaks.Add(collectives.Max(Process.GetCurrentProcess().PeakWorkingSet64));
         }
 
         LayoutSpec layout = arguments.LayoutFor(collectives.WorldSize);
         LayoutSpec stage = arguments.LayoutFor(collectives.WorldSize, more) with { Parallel = layout.Parallel with { PipelineParallel = 1, PartsPerRank = 1 }, Ranks = layout.Ranks / layout.Parallel.PipelineParallel };
         double beside = collectives.Max(Process.GetCurrentProcess().PeakWorkingSet64) - RankLayout.AllOf(stage).Max(BytesOf), counted = RankLayout.AllOf(layout).Max(r => r.Memory.Sum(m => m.Bytes));
-        return new JsonObject { ["planned_mib"] = (long)counted >> 20, ["planned_resident_mib"] = (long)(beside + RankLayout.AllOf(layout).Max(BytesOf)) >> 20 };
+        return new JsonObject { ["planned_mib"] = (long)counted >> 20, ["peaks"] = string.Join(' ', peaks.Select(p => (long)p >> 20)), ["by_slope"] = (long)(peaks[1] + ((peaks[1] - peaks[0]) / (more - few) * (arguments.Config.NumHiddenLayers - more))) >> 20, ["planned_resident_mib"] = (long)(beside + RankLayout.AllOf(layout).Max(BytesOf)) >> 20 };
     }
 
     private static JsonObject MeasureMemory(StepArguments arguments, ICollectives collectives)

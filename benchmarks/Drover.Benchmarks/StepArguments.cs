@@ -60,7 +60,7 @@ internal sealed class StepArguments
     public LayoutSpec LayoutFor(int ranks, int? layers = null)
     {
         EngineSpec spec = SpecFor(ranks);
-        return new LayoutSpec(Config with { NumHiddenLayers = layers ?? Config.NumHiddenLayers }, spec.Parallel, ranks, Precision == Precision.Fp32 ? 4 : 2, (long)spec.MicroBatchRows * Length, spec.GlobalBatchRows / (spec.MicroBatchRows * spec.Parallel.DataParallel(ranks)), spec.Recompute, spec.HeadChunkTokens);
+        return new LayoutSpec(Config with { NumHiddenLayers = layers ?? Config.NumHiddenLayers }, spec.Parallel, ranks, Precision == Precision.Fp32 ? 4 : 2, (long)spec.MicroBatchRows * Length, spec.GlobalBatchRows / (spec.MicroBatchRows * spec.Parallel.DataParallel(ranks)), spec.Activations, spec.HeadChunkTokens);
     }
 
     public EngineSpec SpecFor(int ranks)

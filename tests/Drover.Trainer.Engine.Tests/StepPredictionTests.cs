@@ -11,6 +11,10 @@ public class StepPredictionTests
         Assert.Equal((5 * (8.5 + 26)) + 12, StepPrediction.Seconds(Layout(new ParallelSpec(), 5), Few, More), 1e-9);
 
     [Fact]
+    public void A_layer_that_alone_is_recomputed_runs_forward_once_more() =>
+        Assert.Equal((5 * (8.5 + 26 + 3)) + 12, StepPrediction.Seconds(Layout(new ParallelSpec(), 5, activations: new ActivationSpec { Mode = RecomputeMode.Blocks, Blocks = 3 }), Few, More), 1e-9);
+
+    [Fact]
     public void A_pipeline_of_equal_stages_waits_for_its_bubble()
     {
         // Stages of the same time: the formula (m + p - 1) holds.
@@ -28,6 +32,6 @@ public class StepPredictionTests
         Assert.True(StepPrediction.Seconds(Layout(new ParallelSpec { PipelineParallel = 2, PartsPerRank = 2 }, 4, vocabulary: 2), few, more) < StepPrediction.Seconds(Layout(new ParallelSpec { PipelineParallel = 2 }, 4, vocabulary: 2), few, more));
     }
 
-    private static LayoutSpec Layout(ParallelSpec parallel, int microBatches, int vocabulary = 97) =>
-        new(SmallRun.Config with { NumHiddenLayers = 8, VocabSize = vocabulary }, parallel, parallel.RanksPerReplica, 4, 64, microBatches, false, 0);
+    private static LayoutSpec Layout(ParallelSpec parallel, int microBatches, int vocabulary = 97, ActivationSpec? activations = null) =>
+        new(SmallRun.Config with { NumHiddenLayers = 8, VocabSize = vocabulary }, parallel, parallel.RanksPerReplica, 4, 64, microBatches, activations ?? new ActivationSpec(), 0);
 }

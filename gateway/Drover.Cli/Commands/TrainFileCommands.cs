@@ -93,6 +93,8 @@ internal static class TrainFileCommands
 
     private static async Task ResolveStartAsync(TrainingSpec spec, InputUploader inputs, string folder)
     {
+        if (spec.Lora is { Adapter.Length: > 0 } lora)
+            lora.Adapter = await inputs.ResolveAsync(lora.Adapter, folder).ConfigureAwait(false);
         if (spec.InitialCase == TrainingSpec.InitialOneofCase.BaseModel)
             spec.BaseModel = await inputs.ResolveAsync(spec.BaseModel, folder).ConfigureAwait(false);
         else if (spec.InitialCase == TrainingSpec.InitialOneofCase.FromScratch)

@@ -47,7 +47,7 @@ internal static class TrainStartCommand
     public static Command Build()
     {
         Command command = Own();
-        foreach (Option option in ParallelismOptions.All)
+        foreach (Option option in ParallelismOptions.All.Concat(LoraOptions.All))
             command.Options.Add(option);
         return command;
     }
@@ -64,6 +64,7 @@ internal static class TrainStartCommand
         Example:
           drover train start my-run --model models/base --tokenizer tokenizers/my-tokenizer --dataset datasets/my-data --steps 100 --ranks 4 --preset 3d
           drover train start my-run --model models/base --tokenizer tokenizers/my-tokenizer --dataset datasets/my-data --steps 100 --batch 8 --ranks 2
+          drover train start my-run --model models/base --tokenizer tokenizers/my-tokenizer --dataset datasets/my-data --steps 100 --lora dora --lora-rank 32
         """)
     {
         Name, Model, Config, Checkpoint, Dataset, Buckets, Tokenizer, Steps, Epochs, GlobalBatch, MicroBatch, Ranks, Threads, LearningRate, Schedule, Warmup, WarmupRatio, DecayRatio, WeightDecay,
@@ -111,6 +112,7 @@ internal static class TrainStartCommand
             Seed = parse.GetValue(Seed),
             CheckpointIntervalSteps = parse.GetValue(CheckpointEvery),
             Parallelism = ParallelismOptions.Read(parse),
+            Lora = LoraOptions.Read(parse),
         };
         if (parse.GetValue(HeldOut) is { Length: > 0 } heldOut)
             spec.HeldOut = new HeldOutSpec { Datasets = { heldOut.Select(HeldOutDatasetOf) }, IntervalSteps = parse.GetValue(EvaluateEvery) };
@@ -144,6 +146,8 @@ internal static class TrainStartCommand
     private static async Task SetStartAsync(TrainingSpec spec, InputUploader inputs, ParseResult parse)
     {
         spec.Tokenizer = await inputs.ResolveAsync(parse.GetValue(Tokenizer)!).ConfigureAwait(false);
+        if (spec.Lora is { Adapter.Length: > 0 } lora)
+            lora.Adapter = await inputs.ResolveAsync(lora.Adapter).ConfigureAwait(false);
         string?[] given = [parse.GetValue(Model), parse.GetValue(Config), parse.GetValue(Checkpoint)];
         if (given.Count(text => text is not null) != 1)
             throw new Errors.DroverException(Errors.FailureCode.InvalidArgument, "START_AMBIGUOUS", "Give exactly one of --model, --config and --checkpoint: where the weights begin.");

@@ -43,6 +43,7 @@ public sealed class SpeedProbe : IDisposable
         {
             Parallel = stage,
             GlobalBatchRows = _microBatches * spec.MicroBatchRows * replicas,
+            Activations = spec.Activations.Mode == RecomputeMode.Blocks ? spec.Activations with { Mode = RecomputeMode.None, Blocks = 0 } : spec.Activations,
             Rates = spec.Rates.Problems(small).Any() ? new WeightRates() : spec.Rates,
             Guard = new GuardSpec { OnNotFinite = AnomalyAction.Skip, MaxSkipsInRow = int.MaxValue, WindowSteps = int.MaxValue },
         };

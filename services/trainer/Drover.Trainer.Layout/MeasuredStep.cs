@@ -31,15 +31,20 @@ public static class StepPrediction
         if (spec.Parallel.PipelineParallel == 1)
         {
             MeasuredStep all = MeasuredStep.At(spec.Config.NumHiddenLayers, few, more);
-            return (spec.MicroBatches * (all.Forward + all.Backward)) + all.Rest;
+            return (spec.MicroBatches * (all.Forward + all.Backward + Again(spec, PartSpan.Whole(spec.Config), few, more))) + all.Rest;
         }
 
         MeasuredStep ends = MeasuredStep.At(0, few, more), one = MeasuredStep.At(1, few, more);
         double rest = Enumerable.Range(0, spec.Parallel.PipelineParallel).Max(rank => RestOf(spec, rank, ends, one));
         return Play(spec, (span, isForward) => isForward
             ? (span.HasEmbedding ? ends.Forward : 0) + (span.LayerCount * (one.Forward - ends.Forward))
-            : (span.HasHead ? ends.Backward : 0) + (span.LayerCount * (one.Backward - ends.Backward))) + rest;
+            : (span.HasHead ? ends.Backward : 0) + (span.LayerCount * (one.Backward - ends.Backward)) + Again(spec, span, few, more)) + rest;
     }
+
+    // Where only some layers are recomputed the small models recompute none: each of those layers runs forward once more.
+    private static double Again(LayoutSpec spec, PartSpan span, MeasuredStep few, MeasuredStep more) => spec.Activations.Mode == RecomputeMode.Blocks
+        ? Math.Clamp(spec.Activations.Blocks - span.FirstLayer, 0, span.LayerCount) * (MeasuredStep.At(1, few, more).Forward - MeasuredStep.At(0, few, more).Forward)
+        : 0;
 
     // Embedding and head are of one size: each of their ranks has half of what both take.
     private static double RestOf(LayoutSpec spec, int rank, MeasuredStep ends, MeasuredStep one)

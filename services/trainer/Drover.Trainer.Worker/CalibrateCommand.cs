@@ -3,6 +3,7 @@ using Drover.Formats.HuggingFace;
 using Drover.Trainer.Contract;
 using Drover.Trainer.Engine;
 using Drover.Trainer.Layout;
+using Drover.Trainer.Parallelism;
 
 namespace Drover.Trainer.Worker;
 
@@ -22,10 +23,13 @@ internal static class CalibrateCommand
                 Precision = EvaluateCommand.PrecisionOf(rank.Spec),
                 GlobalBatchRows = one.GlobalBatchRows,
                 MicroBatchRows = one.MicroBatchRows,
-                Recompute = one.Recompute,
+                Activations = one.Activations,
+                Optimizer = new AdamWSpec { Kind = one.Optimizer },
                 HeadChunkTokens = one.HeadChunkTokens,
                 Parallel = one.Parallel,
                 Rates = spec.Rates,
+                Lora = spec.Lora,
+                HasBase = spec.HasBase,
                 Schedule = new ScheduleSpec { TotalSteps = 1000 },
                 Threads = rank.Spec.Threads,
             };

@@ -17,7 +17,7 @@ internal static class LayoutProposals
         IEnumerable<PlannedRun> others = Candidates(run)
             .Where(spec => TrainingSpecs.PlanProblems(spec).Count == 0 && !ParallelismSpecs.Resolve(spec.Parallelism).Problems(run.Config, TrainingSpecs.Ranks(spec)).Any())
             .OrderBy(spec => Cost(spec, run.Rows.Tokens))
-            .Select(spec => run with { Spec = spec, Plan = TrainingPlans.Of(spec, run.Config, run.Rows.Tokens, elsewhere) })
+            .Select(spec => run with { Spec = spec, Plan = TrainingPlans.Of(spec, run.Config, run.Rows.Tokens, run.Lora, elsewhere) })
             .Where(r => r.Plan.Memory.Fits);
         return [.. (run.Plan.Memory.Fits ? new[] { run } : []).Concat(others).Take(Measured)];
     }
@@ -30,7 +30,7 @@ internal static class LayoutProposals
         {
             Parallelism = p.First.Plan.Parallelism,
             MicroBatchRows = TrainingSpecs.MicroBatchRows(p.First.Spec),
-            Recompute = p.First.Spec.Recompute,
+            Recompute = ActivationSpecs.Resolve(p.First.Spec).Mode != Layout.RecomputeMode.None,
             HeadChunkTokens = p.First.Spec.HeadChunkTokens,
             TokensPerSecond = p.Second.TokensPerSecond,
             NeededBytes = p.First.Plan.Memory.NeededBytes,
@@ -55,6 +55,8 @@ internal static class LayoutProposals
         TrainingSpec changed = spec.Clone();
         changed.Parallelism = new ParallelismSpec { Preset = placement, TensorParallel = tensor, PipelineParallel = pipeline };
         (changed.MicroBatchRows, changed.Recompute) = (rows, recompute);
+        if (changed.Activations is { } activations)
+            (activations.Recompute, activations.RecomputeBlocks) = (RecomputeMode.Unspecified, 0);
         if (changed.HeadChunkTokens == 0)
             changed.HeadChunkTokens = ChunkTokens;
         return changed;

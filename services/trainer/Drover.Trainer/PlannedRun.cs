@@ -1,6 +1,7 @@
 using Drover.Formats.Datasets;
 using Drover.Formats.HuggingFace;
 using Drover.Protocol.Trainer.V1;
+using LoraSpec = Drover.Formats.Adapters.LoraSpec;
 
 namespace Drover.Trainer;
 
@@ -8,8 +9,9 @@ namespace Drover.Trainer;
 /// <param name="Spec">The run.</param>
 /// <param name="Config">Its model.</param>
 /// <param name="Rows">What a row is.</param>
+/// <param name="Lora">Its adapters; null for none.</param>
 /// <param name="Plan">What would lie where.</param>
-internal sealed record PlannedRun(TrainingSpec Spec, LlamaConfig Config, RowFacts Rows, TrainingPlan Plan);
+internal sealed record PlannedRun(TrainingSpec Spec, LlamaConfig Config, RowFacts Rows, LoraSpec? Lora, TrainingPlan Plan);
 
 /// <summary>Rows of a dataset, as far as speed and memory depend on them.</summary>
 /// <param name="Tokens">Of a full row.</param>

@@ -54,7 +54,7 @@ internal sealed class SpeedPlans(WorkerLauncher launcher, AttemptFolders folders
             WorkerSpec worker = TrainingSpecs.ForWorkers(launcher.NewSpec(folder), first.Spec, "", "") with
             {
                 Train = null,
-                Calibrate = new CalibrateSpec(first.Config.ToJson(), first.Rows.Tokens, first.Rows.Documents, first.Rows.LabelledPart, TrainingSpecs.RatesOf(first.Spec), [.. runs.Select(CaseOf)]),
+                Calibrate = new CalibrateSpec(first.Config.ToJson(), first.Rows.Tokens, first.Rows.Documents, first.Rows.LabelledPart, TrainingSpecs.RatesOf(first.Spec), first.Lora, LoraSpecs.HasBase(first.Spec), [.. runs.Select(CaseOf)]),
             };
             WorkerOutcome outcome = await launcher.RunAsync("calibrate", worker, TrainingSpecs.Ranks(first.Spec), update =>
             {
@@ -81,7 +81,7 @@ internal sealed class SpeedPlans(WorkerLauncher launcher, AttemptFolders folders
 
     private static SpeedPlan Of(PlannedRun run, CalibratedEvent measured)
     {
-        Layout.LayoutSpec layout = TrainingPlans.LayoutOf(run.Spec, run.Config, run.Rows.Tokens);
+        Layout.LayoutSpec layout = TrainingPlans.LayoutOf(run.Spec, run.Config, run.Rows.Tokens, run.Lora);
         double seconds = Layout.StepPrediction.Seconds(layout, measured.Few, measured.More);
         // What a process takes beside what is planned, as the small model shows it.
         Layout.LayoutSpec small = layout with { Config = run.Config with { NumHiddenLayers = measured.More.Layers }, Parallel = layout.Parallel with { PipelineParallel = 1, PartsPerRank = 1 }, Ranks = layout.Ranks / layout.Parallel.PipelineParallel };
@@ -97,7 +97,7 @@ internal sealed class SpeedPlans(WorkerLauncher launcher, AttemptFolders folders
     private static long BytesOf(Layout.RankLayout rank) => rank.Memory.Sum(m => m.Bytes) + rank.LogitsBytes;
 
     private static CalibrateCase CaseOf(PlannedRun run) => new(
-        ParallelismSpecs.Resolve(run.Spec.Parallelism), run.Spec.GlobalBatchRows, TrainingSpecs.MicroBatchRows(run.Spec), run.Spec.Recompute, run.Spec.HeadChunkTokens);
+        ParallelismSpecs.Resolve(run.Spec.Parallelism), run.Spec.GlobalBatchRows, TrainingSpecs.MicroBatchRows(run.Spec), ActivationSpecs.Resolve(run.Spec), run.Spec.HeadChunkTokens, TrainingSpecs.KindOf(run.Spec));
 
-    private static string KeyOf(PlannedRun run) => string.Create(CultureInfo.InvariantCulture, $"{run.Config.ToJson()}|{run.Rows}|{run.Spec.Ranks}|{run.Spec.ThreadsPerRank}|{run.Spec.Precision}|{run.Spec.EmbeddingsOnly}|{string.Join(' ', run.Spec.Frozen)}|{JsonSerializer.Serialize(CaseOf(run), WorkerSpecJson.Default.CalibrateCase)}");
+    private static string KeyOf(PlannedRun run) => string.Create(CultureInfo.InvariantCulture, $"{run.Config.ToJson()}|{run.Rows}|{run.Spec.Ranks}|{run.Spec.ThreadsPerRank}|{run.Spec.Precision}|{run.Spec.EmbeddingsOnly}|{string.Join(' ', run.Spec.Frozen)}|{run.Spec.Lora}|{JsonSerializer.Serialize(CaseOf(run), WorkerSpecJson.Default.CalibrateCase)}");
 }

@@ -5,6 +5,7 @@ using Drover.Formats.HuggingFace;
 using Drover.ObjectStore;
 using Drover.Protocol.Trainer.V1;
 using Drover.Tokenization;
+using LoraSpec = Drover.Formats.Adapters.LoraSpec;
 
 namespace Drover.Trainer;
 
@@ -15,14 +16,14 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
     /// <exception cref="DroverException">InvalidArgument (fields), NotFound, FailedPrecondition, AlreadyExists (the run's name).</exception>
     public async Task<PlannedRun> CheckAsync(TrainingSpec spec, CancellationToken cancellation)
     {
-        LlamaConfig config = await RequireAsync(TrainingSpecs.Problems(spec), spec, cancellation).ConfigureAwait(false);
+        (LlamaConfig config, LoraSpec? lora) = await RequireAsync(TrainingSpecs.Problems(spec), spec, cancellation).ConfigureAwait(false);
         if (spec.Ranks > 1 && launcher.FindMpirun() is null)
             throw launcher.MpirunMissing(spec.Ranks);
         DatasetManifest manifest = await CheckDatasetsAsync(spec, config, cancellation).ConfigureAwait(false);
         foreach (HeldOutDataset heldOut in spec.HeldOut?.Datasets ?? [])
             await CheckHeldOutAsync(spec, heldOut.Dataset, manifest, config, cancellation).ConfigureAwait(false);
         await CheckRunNameAsync(spec, cancellation).ConfigureAwait(false);
-        PlannedRun run = Plan(spec, config, RowFacts.Of(manifest));
+        PlannedRun run = Plan(spec, config, RowFacts.Of(manifest), lora);
         MemoryNeeds.Require(run.Plan);
         return run;
     }
@@ -37,7 +38,7 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
         List<string> problems = TrainingSpecs.PlanProblems(spec);
         if (rowTokens < 0 || (rowTokens == 0 && TrainingSpecs.Datasets(spec).Count == 0))
             problems.Add($"row_tokens is {rowTokens} and dataset is '{spec.Dataset}': give the tokens of a row, or a dataset that says so");
-        LlamaConfig config = await RequireAsync(problems, spec, cancellation).ConfigureAwait(false);
+        (LlamaConfig config, LoraSpec? lora) = await RequireAsync(problems, spec, cancellation).ConfigureAwait(false);
         RowFacts rows = RowFacts.Of(rowTokens);
         foreach (string dataset in rowTokens == 0 ? TrainingSpecs.Datasets(spec) : [])
         {
@@ -45,7 +46,7 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
             rows = its.Tokens > rows.Tokens ? its : rows;
         }
 
-        return Plan(spec, config, rows);
+        return Plan(spec, config, rows, lora);
     }
 
     /// <summary>Other ways to spread a run, and itself, as far as they fit.</summary>
@@ -54,18 +55,21 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
     // Ranks run on the machines of the host file.
     private bool IsElsewhere => options.HostFile.Length > 0;
 
-    private PlannedRun Plan(TrainingSpec spec, LlamaConfig config, RowFacts rows) => new(spec, config, rows, TrainingPlans.Of(spec, config, rows.Tokens, IsElsewhere));
+    private PlannedRun Plan(TrainingSpec spec, LlamaConfig config, RowFacts rows, LoraSpec? lora) => new(spec, config, rows, lora, TrainingPlans.Of(spec, config, rows.Tokens, lora, IsElsewhere));
 
     /// <summary>Refuses wrong fields, and with them, where the model can be read, a layout that it cannot have: all at once.</summary>
-    private async Task<LlamaConfig> RequireAsync(List<string> problems, TrainingSpec spec, CancellationToken cancellation)
+    private async Task<(LlamaConfig Config, LoraSpec? Lora)> RequireAsync(List<string> problems, TrainingSpec spec, CancellationToken cancellation)
     {
         LlamaConfig? config = null;
+        LoraSpec? lora = null;
         try
         {
             config = await ConfigAsync(spec, cancellation).ConfigureAwait(false);
             problems.AddRange(ParallelismSpecs.Resolve(spec.Parallelism).Problems(config, TrainingSpecs.Ranks(spec)).Select(p => $"parallelism: {p}"));
             problems.AddRange(ActivationSpecs.Resolve(spec).Problems(config));
-            problems.AddRange(TrainingSpecs.RatesOf(spec).Problems(config));
+            lora = await LoraSpecs.ResolveAsync(store, spec, config, cancellation).ConfigureAwait(false);
+            problems.AddRange(TrainingSpecs.RatesOf(spec).Problems(config, lora));
+            problems.AddRange(lora?.Problems(config) ?? []);
         }
         catch (DroverException) when (problems.Count > 0)
         {
@@ -73,7 +77,7 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
         }
 
         return problems.Count == 0
-            ? config!
+            ? (config!, lora)
             : throw new DroverException(FailureCode.InvalidArgument, "INVALID_TRAINING_SPEC", $"The training spec: {string.Join("; ", problems)}.");
     }
 

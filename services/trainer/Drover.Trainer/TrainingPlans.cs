@@ -14,7 +14,7 @@ internal static partial class TrainingPlans
     public static string Key(string run) => $"{RunKeys.Run(run)}/plan.json";
 
     /// <summary>What memory and speed of a spec without problems depend on.</summary>
-    public static Layout.LayoutSpec LayoutOf(TrainingSpec spec, LlamaConfig config, int rowTokens)
+    public static Layout.LayoutSpec LayoutOf(TrainingSpec spec, LlamaConfig config, int rowTokens, Formats.Adapters.LoraSpec? lora)
     {
         Layout.ParallelSpec parallel = ParallelismSpecs.Resolve(spec.Parallelism);
         int ranks = TrainingSpecs.Ranks(spec), replicas = parallel.DataParallel(ranks), rows = TrainingSpecs.MicroBatchRows(spec);
@@ -26,17 +26,24 @@ internal static partial class TrainingPlans
             (long)rows * rowTokens,
             spec.GlobalBatchRows / (rows * replicas),
             ActivationSpecs.Resolve(spec),
-            spec.HeadChunkTokens) { Optimizer = TrainingSpecs.KindOf(spec) };
+            spec.HeadChunkTokens)
+        {
+            Optimizer = TrainingSpecs.KindOf(spec),
+            Rates = TrainingSpecs.RatesOf(spec),
+            Lora = lora,
+            HasBase = LoraSpecs.HasBase(spec),
+        };
     }
 
     /// <summary>The plan of a spec that has no problems.</summary>
     /// <param name="spec">The run.</param>
     /// <param name="config">Its model.</param>
     /// <param name="rowTokens">Tokens of a full row.</param>
+    /// <param name="lora">Its adapters; null for none.</param>
     /// <param name="elsewhere">Ranks run on other machines.</param>
-    public static TrainingPlan Of(TrainingSpec spec, LlamaConfig config, int rowTokens, bool elsewhere)
+    public static TrainingPlan Of(TrainingSpec spec, LlamaConfig config, int rowTokens, Formats.Adapters.LoraSpec? lora, bool elsewhere)
     {
-        Layout.LayoutSpec layout = LayoutOf(spec, config, rowTokens);
+        Layout.LayoutSpec layout = LayoutOf(spec, config, rowTokens, lora);
         Layout.ParallelSpec parallel = layout.Parallel;
         var plan = new TrainingPlan
         {

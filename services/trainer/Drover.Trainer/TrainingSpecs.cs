@@ -36,6 +36,7 @@ internal static partial class TrainingSpecs
         Require(spec.NeftuneAlpha >= 0 && double.IsFinite(spec.NeftuneAlpha), $"neftune_alpha is {spec.NeftuneAlpha}");
         Require(spec.PeakFlopsPerSecond >= 0 && double.IsFinite(spec.PeakFlopsPerSecond), $"peak_flops_per_second is {spec.PeakFlopsPerSecond}");
         problems.AddRange(PlanProblems(spec));
+        Require(spec.Lora is null || spec.InitialCase != TrainingSpec.InitialOneofCase.FromScratch, "lora trains adapters beside a model that is there; with from_scratch there is none: leave lora out, or name a base_model");
         problems.AddRange(OptimizerProblems(spec.Optimizer ?? new OptimizerSpec()));
         problems.AddRange(LossScaleSpecs.Problems(spec.LossScale, spec.Precision));
         problems.AddRange(ScheduleSpecs.Problems(spec.Schedule ?? new ScheduleSpec(), spec.Steps));
@@ -69,6 +70,7 @@ internal static partial class TrainingSpecs
         problems.AddRange(ParallelismSpecs.Problems(spec.Parallelism));
         problems.AddRange(ActivationSpecs.Problems(spec));
         problems.AddRange(Layout.MomentBlocks.Problems(KindOf(spec), ParallelismSpecs.Resolve(spec.Parallelism)));
+        problems.AddRange(LoraSpecs.Problems(spec));
         Layout.ParallelSpec parallel = ParallelismSpecs.Resolve(spec.Parallelism);
         if (spec is { GlobalBatchRows: >= 1, MicroBatchRows: >= 0, Ranks: >= 0 } && parallel is { TensorParallel: > 0, PipelineParallel: > 0, SequenceParallel: > 0 })
         {
@@ -169,6 +171,9 @@ internal static partial class TrainingSpecs
                 WeightDecay = optimizer.HasWeightDecay ? optimizer.WeightDecay : 0.1,
                 MaxGradNorm = optimizer.HasMaxGradNorm ? optimizer.MaxGradNorm : 1.0,
                 Rates = RatesOf(spec),
+                Lora = spec.Lora is { } lora ? LoraSpecs.Resolve(lora) : null,
+                LoraAdapter = spec.Lora?.Adapter ?? "",
+                HasBase = LoraSpecs.HasBase(spec),
                 LossScale = LossScaleSpecs.Resolve(spec.LossScale ?? new LossScaleSpec()),
                 Schedule = ScheduleSpecs.Resolve(spec.Schedule ?? new ScheduleSpec()),
                 NeftuneAlpha = spec.NeftuneAlpha,

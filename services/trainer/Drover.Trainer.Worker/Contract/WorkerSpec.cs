@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Drover.Formats.Adapters;
 using Drover.Trainer.Layout;
 
 namespace Drover.Trainer.Contract;
@@ -78,6 +79,19 @@ internal sealed record TrainSpec
 
     /// <summary>A checkpoint of this run to go on from, or "".</summary>
     public string ResumeFrom { get; init; } = "";
+
+    /// <summary>Where the weights start, unless they are random.</summary>
+    [JsonIgnore]
+    public string StartModel => BaseModel.Length > 0 ? BaseModel : InitialCheckpoint;
+
+    /// <summary>Adapters; null for none.</summary>
+    public LoraSpec? Lora { get; init; }
+
+    /// <summary>An adapter to go on from, whose config decides all but dropout, or "".</summary>
+    public string LoraAdapter { get; init; } = "";
+
+    /// <summary>Frozen weights are held for compute alone, and checkpoints refer to <see cref="StartModel"/> for them.</summary>
+    public bool HasBase { get; init; }
 
     public required long Steps { get; init; }
 
@@ -184,9 +198,9 @@ internal sealed record TrainLossScale(double Initial, double GrowthFactor, doubl
 /// <param name="LabelledPart">Of its tokens.</param>
 /// <param name="Rates">Which weights are trained.</param>
 /// <param name="Cases">The layouts.</param>
-internal sealed record CalibrateSpec(string ModelConfig, int RowTokens, int RowDocuments, double LabelledPart, WeightRates Rates, IReadOnlyList<CalibrateCase> Cases);
+internal sealed record CalibrateSpec(string ModelConfig, int RowTokens, int RowDocuments, double LabelledPart, WeightRates Rates, LoraSpec? Lora, bool HasBase, IReadOnlyList<CalibrateCase> Cases);
 
-internal sealed record CalibrateCase(ParallelSpec Parallel, int GlobalBatchRows, int MicroBatchRows, bool Recompute, int HeadChunkTokens);
+internal sealed record CalibrateCase(ParallelSpec Parallel, int GlobalBatchRows, int MicroBatchRows, ActivationSpec Activations, int HeadChunkTokens, OptimizerKind Optimizer);
 
 internal sealed record EvaluateSpec(string Model);
 
