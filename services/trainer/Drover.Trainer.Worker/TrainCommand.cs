@@ -20,12 +20,16 @@ internal static class TrainCommand
         CheckpointReader? resume = train.ResumeFrom.Length == 0 ? null : await CheckpointReader.OpenAsync(rank.Store, train.ResumeFrom, CancellationToken.None).ConfigureAwait(false);
         (LlamaConfig config, StateReader? weights) = await OpenModelAsync(rank.Store, train, resume).ConfigureAwait(false);
         CheckVocabulary(rows.Manifest, config, spec.Dataset);
-        if (resume is not null && resume.Manifest.DatasetHash != rows.ManifestHash)
+        // A stage that begins may have another dataset than the one before.
+        bool begins = train.Stage is { } stage && resume?.Manifest.Step == stage.StartStep;
+        if (resume is not null && !begins && resume.Manifest.DatasetHash != rows.ManifestHash)
             throw new DroverException(FailureCode.FailedPrecondition, "DATASET_CHANGED", $"The dataset '{spec.Dataset}' is not the one that '{train.ResumeFrom}' was trained on. Start a run of another name.");
 
-        long steps = TotalSteps(train, rows.RowCount);
-        using var engine = new TrainingEngine(EngineSpecOf(spec, train, steps), config, rank.Collectives, rows);
-        if (resume is not null)
+        long stageSteps = TotalSteps(train, rows.RowCount), steps = stageSteps + (train.Stage?.StartStep ?? 0);
+        using var engine = new TrainingEngine(EngineSpecOf(spec, train, stageSteps), config, rank.Collectives, rows);
+        if (resume is not null && begins)
+            engine.BeginStage(ModelSource.FromCheckpoint(resume).Read, resume.Manifest.LossScale, resume.Manifest.Guard, keepMoments: !train.Stage!.ResetsMoments);
+        else if (resume is not null)
             engine.LoadState(resume.Manifest.Step, ModelSource.FromCheckpoint(resume).Read, resume.Manifest.LossScale, resume.Manifest.Guard);
         else if (weights is not null)
             engine.LoadWeights(weights);
@@ -80,6 +84,7 @@ internal static class TrainCommand
 
     private static EngineSpec EngineSpecOf(WorkerSpec spec, TrainSpec train, long steps) => new()
     {
+        Start = train.Stage is { } stage ? new StageStart(stage.StartStep, stage.FirstRow, stage.MomentsStep, stage.ContinuesSchedule ? 0 : stage.StartStep) : default,
         Precision = EvaluateCommand.PrecisionOf(spec),
         GlobalBatchRows = train.GlobalBatchRows,
         MicroBatchRows = spec.MicroBatchRows,
@@ -96,7 +101,7 @@ internal static class TrainCommand
             WeightDecay = train.WeightDecay,
         },
         Rates = train.Rates,
-        Schedule = ScheduleOf(train.Schedule, steps),
+        Schedule = ScheduleOf(train.Schedule, train.Stage is { ContinuesSchedule: true } continued ? continued.RunSteps : steps),
         LossScale = new LossScaleSpec
         {
             Initial = train.LossScale.Initial,

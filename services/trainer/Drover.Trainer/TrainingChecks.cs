@@ -18,14 +18,23 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
         LlamaConfig config = await RequireAsync(TrainingSpecs.Problems(spec), spec, cancellation).ConfigureAwait(false);
         if (spec.Ranks > 1 && launcher.FindMpirun() is null)
             throw launcher.MpirunMissing(spec.Ranks);
+        int longest = 0;
+        for (int i = 0; i < Math.Max(1, spec.Stages.Count); i++)
+            longest = Math.Max(longest, await CheckDataAsync(TrainingStages.SpecOf(spec, i), config, cancellation).ConfigureAwait(false));
+        await CheckRunNameAsync(spec, cancellation).ConfigureAwait(false);
+        return TrainingPlans.Of(spec, config, longest);
+    }
+
+    // Tokens of a full row.
+    private async Task<int> CheckDataAsync(TrainingSpec spec, LlamaConfig config, CancellationToken cancellation)
+    {
         (DatasetManifest manifest, _) = await PackedDataset.ReadManifestAsync(store, spec.Dataset, cancellation).ConfigureAwait(false);
         CheckVocabulary(spec.Dataset, manifest, config);
         foreach (HeldOutDataset heldOut in spec.HeldOut?.Datasets ?? [])
             await CheckHeldOutAsync(spec, heldOut.Dataset, manifest, config, cancellation).ConfigureAwait(false);
         if (spec.Tokenizer.Length > 0)
             await CheckTokenizerAsync(spec, manifest, cancellation).ConfigureAwait(false);
-        await CheckRunNameAsync(spec, cancellation).ConfigureAwait(false);
-        return TrainingPlans.Of(spec, config, manifest.MaxLength);
+        return manifest.MaxLength;
     }
 
     /// <summary>What would lie where; checks no more than that needs.</summary>
@@ -36,11 +45,12 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
     public async Task<TrainingPlan> PlanAsync(TrainingSpec spec, int rowTokens, CancellationToken cancellation)
     {
         List<string> problems = TrainingSpecs.PlanProblems(spec);
-        if (rowTokens < 0 || (rowTokens == 0 && spec.Dataset.Length == 0))
-            problems.Add($"row_tokens is {rowTokens} and dataset is '{spec.Dataset}': give the tokens of a row, or a dataset that says so");
+        string dataset = TrainingStages.SpecOf(spec, 0).Dataset;
+        if (rowTokens < 0 || (rowTokens == 0 && dataset.Length == 0))
+            problems.Add($"row_tokens is {rowTokens} and dataset is '{dataset}': give the tokens of a row, or a dataset that says so");
         LlamaConfig config = await RequireAsync(problems, spec, cancellation).ConfigureAwait(false);
         if (rowTokens == 0)
-            rowTokens = (await PackedDataset.ReadManifestAsync(store, spec.Dataset, cancellation).ConfigureAwait(false)).Manifest.MaxLength;
+            rowTokens = (await PackedDataset.ReadManifestAsync(store, dataset, cancellation).ConfigureAwait(false)).Manifest.MaxLength;
         return TrainingPlans.Of(spec, config, rowTokens);
     }
 
@@ -53,7 +63,8 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
             config = await ConfigAsync(spec, cancellation).ConfigureAwait(false);
             problems.AddRange(ParallelismSpecs.Resolve(spec.Parallelism).Problems(config, TrainingSpecs.Ranks(spec)).Select(p => $"parallelism: {p}"));
             problems.AddRange(ActivationSpecs.Resolve(spec).Problems(config));
-            problems.AddRange(TrainingSpecs.RatesOf(spec).Problems(config));
+            for (int i = 0; i < Math.Max(1, spec.Stages.Count); i++)
+                problems.AddRange(TrainingSpecs.RatesOf(TrainingStages.SpecOf(spec, i)).Problems(config).Select(p => spec.Stages.Count == 0 ? p : $"stages[{i}] '{spec.Stages[i].Name}': {p}"));
         }
         catch (DroverException) when (problems.Count > 0)
         {
