@@ -3,7 +3,6 @@ using System.Security.Cryptography;
 using Drover.Formats.HuggingFace;
 using Drover.Trainer.Collectives;
 using Drover.Trainer.Model;
-using Drover.Trainer.Parallelism;
 
 namespace Drover.Trainer.Engine.Tests;
 
