@@ -97,6 +97,9 @@ internal sealed record TrainSpec
 
     public double Epochs { get; init; }
 
+    /// <summary>The stage that this start trains, or null for a run without stages. Steps, epochs, rates and schedule are the stage's.</summary>
+    public TrainStage? Stage { get; init; }
+
     public required int GlobalBatchRows { get; init; }
 
     /// <summary>What is kept between forward and backward, and where.</summary>
@@ -161,6 +164,16 @@ internal sealed record TrainSpec
     public required string AttemptName { get; init; }
 }
 
+/// <summary>A stage of a run, in steps of the whole run.</summary>
+/// <param name="Name">For messages.</param>
+/// <param name="StartStep">Steps of the run before it.</param>
+/// <param name="FirstRow">Rows that earlier stages took of its dataset.</param>
+/// <param name="MomentsStep">Steps before the moments were last zero.</param>
+/// <param name="ResetsMoments">They are zero when it begins.</param>
+/// <param name="ContinuesSchedule">The schedule is that of all stages.</param>
+/// <param name="RunSteps">Steps of all stages.</param>
+internal sealed record TrainStage(string Name, long StartStep, long FirstRow, long MomentsStep, bool ResetsMoments, bool ContinuesSchedule, long RunSteps);
+
 /// <summary>The learning rate over the steps. A ratio is of the run's steps, which only the worker knows where epochs decide; it counts where the steps are 0.</summary>
 /// <param name="Kind">Name of a ScheduleKind of the engine.</param>
 /// <param name="WarmupSteps">Until the peak.</param>
@@ -197,6 +210,8 @@ internal sealed record TrainLossScale(double Initial, double GrowthFactor, doubl
 /// <param name="RowDocuments">Documents of a row.</param>
 /// <param name="LabelledPart">Of its tokens.</param>
 /// <param name="Rates">Which weights are trained.</param>
+/// <param name="Lora">Adapters; null for none.</param>
+/// <param name="HasBase">Frozen weights are held for compute alone.</param>
 /// <param name="Cases">The layouts.</param>
 internal sealed record CalibrateSpec(string ModelConfig, int RowTokens, int RowDocuments, double LabelledPart, WeightRates Rates, LoraSpec? Lora, bool HasBase, IReadOnlyList<CalibrateCase> Cases);
 
