@@ -21,11 +21,13 @@ internal static class TrainCommand
         foreach (PackedDataset dataset in rows.Datasets)
             CheckVocabulary(dataset.Manifest, config, dataset.Prefix);
         string names = string.Join(", ", rows.Datasets.Select(d => d.Prefix));
-        if (resume is not null && resume.Manifest.DatasetHash != rows.Hash)
+        // A stage that begins may have another dataset than the one before.
+        bool begins = train.Stage is { } stage && resume?.Manifest.Step == stage.StartStep;
+        if (resume is not null && !begins && resume.Manifest.DatasetHash != rows.Hash)
             throw new DroverException(FailureCode.FailedPrecondition, "DATASET_CHANGED", $"The dataset '{names}' is not the one that '{train.ResumeFrom}' was trained on. Start a run of another name.");
 
-        long steps = TotalSteps(train, rows.Order.RowsPerEpoch);
-        using var engine = new TrainingEngine(EngineSpecOf(spec, train, steps) with { Lora = start.Lora, HasBase = train.HasBase }, config, rank.Collectives, rows.Source, rows.Order);
+        long stageSteps = TotalSteps(train, rows.Order.RowsPerEpoch), steps = stageSteps + (train.Stage?.StartStep ?? 0);
+        using var engine = new TrainingEngine(EngineSpecOf(spec, train, stageSteps) with { Lora = start.Lora, HasBase = train.HasBase }, config, rank.Collectives, rows.Source, rows.Order);
         start.Load(engine);
         engine.SkipToBatch(train.FirstBatch);
         engine.PlaceOfRow = new RowPlaces(rows.Datasets).Of;
@@ -68,6 +70,7 @@ internal static class TrainCommand
 
     private static EngineSpec EngineSpecOf(WorkerSpec spec, TrainSpec train, long steps) => new()
     {
+        Start = train.Stage is { } stage ? new StageStart(stage.StartStep, stage.FirstRow, stage.MomentsStep, stage.ContinuesSchedule ? 0 : stage.StartStep) : default,
         Precision = EvaluateCommand.PrecisionOf(spec),
         GlobalBatchRows = train.GlobalBatchRows,
         MicroBatchRows = spec.MicroBatchRows,
@@ -84,7 +87,7 @@ internal static class TrainCommand
             WeightDecay = train.WeightDecay,
         },
         Rates = train.Rates,
-        Schedule = ScheduleOf(train.Schedule, steps),
+        Schedule = ScheduleOf(train.Schedule, train.Stage is { ContinuesSchedule: true } continued ? continued.RunSteps : steps),
         LossScale = new LossScaleSpec
         {
             Initial = train.LossScale.Initial,

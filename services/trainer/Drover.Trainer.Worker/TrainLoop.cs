@@ -42,7 +42,7 @@ internal sealed class TrainLoop : IDisposable
     public async Task RunAsync()
     {
         long begun = _engine.StepsDone;
-        _rank.Events.Write(new WorkerEvent { Started = new StartedEvent(begun, _steps) });
+        _rank.Events.Write(new WorkerEvent { Started = new StartedEvent(begun, _spec.Stage?.RunSteps ?? _steps) });
         bool stopped = false;
         if (begun == 0 && begun < _steps)
             Evaluate();

@@ -16,6 +16,8 @@ internal static partial class TrainingSpecs
     /// <summary>Every wrong field, as far as can be told without the model.</summary>
     public static List<string> Problems(TrainingSpec spec)
     {
+        if (spec.Stages.Count > 0)
+            return [.. TrainingStages.Problems(spec)];
         var problems = new List<string>();
         void Require(bool good, string what)
         {
@@ -140,7 +142,8 @@ internal static partial class TrainingSpecs
     /// <param name="resumeFrom">A checkpoint of this run, or "".</param>
     /// <param name="attempt">Letters and digits that no other attempt has.</param>
     /// <param name="firstBatch">After a rollback: rows before this batch are left out.</param>
-    public static WorkerSpec ForWorkers(WorkerSpec blank, TrainingSpec spec, string resumeFrom, string attempt, long firstBatch = 0)
+    /// <param name="stage">The stage that <paramref name="spec"/> is of, and the whole run's spec; null for a run without stages.</param>
+    public static WorkerSpec ForWorkers(WorkerSpec blank, TrainingSpec spec, string resumeFrom, string attempt, long firstBatch = 0, (TrainStage Stage, TrainingSpec Run)? stage = null)
     {
         OptimizerSpec optimizer = spec.Optimizer ?? new OptimizerSpec();
         return blank with
@@ -152,7 +155,8 @@ internal static partial class TrainingSpecs
             Train = new TrainSpec
             {
                 Run = spec.Name,
-                RunSpec = JsonFormatter.Default.Format(spec),
+                RunSpec = JsonFormatter.Default.Format(stage?.Run ?? spec),
+                Stage = stage?.Stage,
                 BaseModel = spec.BaseModel,
                 ScratchConfig = spec.FromScratch?.Config ?? "",
                 ScratchSeed = spec.FromScratch?.Seed ?? 0,
@@ -174,7 +178,7 @@ internal static partial class TrainingSpecs
                 Rates = RatesOf(spec),
                 Lora = spec.Lora is { } lora ? LoraSpecs.Resolve(lora) : null,
                 LoraAdapter = spec.Lora?.Adapter ?? "",
-                HasBase = LoraSpecs.HasBase(spec),
+                HasBase = stage is null && LoraSpecs.HasBase(spec),
                 LossScale = LossScaleSpecs.Resolve(spec.LossScale ?? new LossScaleSpec()),
                 Schedule = ScheduleSpecs.Resolve(spec.Schedule ?? new ScheduleSpec()),
                 NeftuneAlpha = spec.NeftuneAlpha,
