@@ -47,7 +47,7 @@ internal static class Filters
             case "float":
                 return value is string s ? (double.TryParse(s, CultureInfo.InvariantCulture, out double number) ? number : Given(0, "default", 0.0)) : Values.ToDouble(value);
             case "abs":
-                return value is long n ? Math.Abs(n) : Math.Abs(Values.ToDouble(value));
+                return value is long n ? (object)Math.Abs(n) : Math.Abs(Values.ToDouble(value));
             case "round":
                 return Round(Values.ToDouble(value), Values.ToInteger(Given(0, "precision", 0L)), Given(1, "method", "common"));
             case "list":

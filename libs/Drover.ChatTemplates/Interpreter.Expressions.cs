@@ -126,7 +126,8 @@ internal sealed partial class Interpreter
     private static object? UnaryOf(string symbol, object? value) => symbol switch
     {
         "not" => !Values.IsTrue(value),
-        "-" => value is long n ? -n : -Values.ToDouble(value),
+        "-" when value is long n => -n,
+        "-" => (object)-Values.ToDouble(value),
         _ => value,
     };
 

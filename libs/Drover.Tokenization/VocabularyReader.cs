@@ -77,6 +77,8 @@ internal static class VocabularyReader
             Merges = merges,
             IgnoreMerges = model.IgnoreMerges,
             Prefix = model.Prefix,
+            Words = model.Words,
+            NormalizesToC = model.NormalizesToC,
             BosId = Find(pieces, BosNames),
             EosId = Find(pieces, EosNames),
             UnkId = model.UnknownToken is { } unknown ? Find(pieces, [unknown]) : -1,
