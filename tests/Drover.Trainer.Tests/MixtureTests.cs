@@ -42,7 +42,8 @@ public sealed class MixtureTests : IAsyncLifetime
             if (update.CheckpointCommitted is not null && !isKilled)
             {
                 isKilled = true;
-                _world.RankProcess("mixed-again", 0).Kill();
+                foreach (string folder in _world.WorkerProcesses())
+                    System.Diagnostics.Process.GetProcessById(int.Parse(Path.GetFileName(folder), System.Globalization.CultureInfo.InvariantCulture)).Kill();
             }
 
             return Task.CompletedTask;

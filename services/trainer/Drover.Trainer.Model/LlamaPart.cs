@@ -155,7 +155,7 @@ public sealed class LlamaPart : IDisposable
         Tensor enteredGradient = zeros_like(entered);
         enteredGradient.index_copy_(0, batch.Labelled, hiddenGradient);
         (Tensor dx, Tensor dw) = AtenScripts.RmsNormBackward(_borders.EnterGradient(enteredGradient), x, rstd, norm);
-        HeadBlock.GradientOf(flat, LlamaTensors.FinalNorm, LlamaTensors.FinalNorm)?.add_(dw);
+        HeadBlock.GradientOf(flat, LlamaTensors.FinalNorm, LlamaTensors.FinalNorm)?.add_(dw, HeldScalars.One);
         return (loss, dx.MoveToOuterDisposeScope());
     }
 

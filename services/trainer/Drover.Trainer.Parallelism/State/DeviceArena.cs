@@ -1,4 +1,5 @@
 using Drover.Errors;
+using Drover.Trainer.Model;
 using static TorchSharp.torch;
 
 namespace Drover.Trainer.Parallelism;
@@ -125,7 +126,7 @@ internal sealed class DeviceArena
         if (fromPlace != toPlace)
             CountCopy(kind, toPlace, Math.Min(from.numel() * from.element_size(), to.numel() * to.element_size()));
         if (adds)
-            to.add_(from);
+            to.add_(from, HeldScalars.One);
         else
             to.copy_(from);
     }
