@@ -97,7 +97,7 @@ public static class Scripts
                 return false;
         }
 
-        // Chinese punctuation has no letters and belongs to Chinese; so, near enough, does all that is not ASCII.
-        return any || (scripts.Contains(Script.Han) && text.Length > 0 && text.All(c => c >= 0x80 && c != '▁' && !char.IsDigit(c)));
+        // Of punctuation, which has no letters, what is of Chinese alone: curly quotation marks and dashes are in English too.
+        return any || (scripts.Contains(Script.Han) && text.Length > 0 && text.All(c => c is (>= '\u3000' and < '\u3040') or (>= '\uFF00' and < '\uFFF0')));
     }
 }
