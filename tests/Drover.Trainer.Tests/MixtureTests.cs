@@ -42,8 +42,7 @@ public sealed class MixtureTests : IAsyncLifetime
             if (update.CheckpointCommitted is not null && !isKilled)
             {
                 isKilled = true;
-                foreach (string folder in _world.WorkerProcesses())
-                    System.Diagnostics.Process.GetProcessById(int.Parse(Path.GetFileName(folder), System.Globalization.CultureInfo.InvariantCulture)).Kill();
+                _world.KillWorkers();
             }
 
             return Task.CompletedTask;

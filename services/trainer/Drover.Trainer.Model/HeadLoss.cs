@@ -41,15 +41,14 @@ public static class HeadLoss
             // d loss / d logits = softmax - one-hot.
             probabilities.scatter_add_(1, target, isHere.neg());
             // fp16 holds small probabilities only once they are scaled up; elsewhere the smaller tensors are scaled.
-            using TorchSharp.Scalar early = scale;
-            using TorchSharp.Scalar rest = hidden.dtype == ScalarType.Float16 ? 1 : scale;
+            using TorchSharp.Scalar held = scale;
             bool isEarly = hidden.dtype == ScalarType.Float16;
-            Tensor gradient = (isEarly ? probabilities.mul_(early) : probabilities).to(hidden.dtype);
+            Tensor gradient = (isEarly ? probabilities.mul_(held) : probabilities).to(hidden.dtype);
             // With a large vocabulary the largest tensors of the step: none longer than it is needed.
             probabilities.Dispose();
-            double late = isEarly ? 1 : scale;
-            hiddenGradient.narrow(0, start, count).copy_(gradient.matmul(matrix).mul_(rest));
-            Gradients.AddProduct(matrixGradient, matrixGradient is null || matrixGradient.shape[0] == gradient.shape[1] ? gradient : gradient.narrow(1, firstGradientRow, matrixGradient.shape[0]), h, late);
+            Tensor product = gradient.matmul(matrix);
+            hiddenGradient.narrow(0, start, count).copy_(isEarly ? product : product.mul_(held));
+            Gradients.AddProduct(matrixGradient, matrixGradient is null || matrixGradient.shape[0] == gradient.shape[1] ? gradient : gradient.narrow(1, firstGradientRow, matrixGradient.shape[0]), h, isEarly ? 1 : scale);
         }
 
         return loss;

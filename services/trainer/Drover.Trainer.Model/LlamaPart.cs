@@ -11,8 +11,6 @@ namespace Drover.Trainer.Model;
 /// </summary>
 public sealed class LlamaPart : IDisposable
 {
-    // Held: a scalar made for the call may be collected, and its memory given back, while the library still reads it.
-    private static readonly TorchSharp.Scalar One = 1;
     private readonly BlockWeights? _embedding;
     private readonly BlockWeights? _head;
     private readonly IHalfBlockBorders _borders;
@@ -120,7 +118,7 @@ public sealed class LlamaPart : IDisposable
         (Tensor rows, Tensor? isHere) = VocabularyRows.Locate(batch.Ids, _vocabulary, EmbeddingBlock.RowCountOf(LlamaTensors.Embedding), first, matrix.shape[0]);
         Tensor dx = _borders.LeaveGradient(gradient).to(ScalarType.Float32);
         if (matrix.shape[0] > 0)
-            matrix.index_add_(0, rows, isHere is null ? dx : dx.mul(isHere.unsqueeze(1)), One);
+            matrix.index_add_(0, rows, isHere is null ? dx : dx.mul(isHere.unsqueeze(1)), HeldScalars.One);
     }
 
     // The gradient of a weight, or of those of its rows that are trained by themselves, and the first of them; null where it is frozen.
