@@ -40,7 +40,8 @@ public sealed class TwoHostsTests
 
         TrainingJob job = await world.GetAsync(name);
         Assert.True(job.Job.State == JobState.Succeeded, $"{job.Job.Failure?.Message}\n{world.Logs()}");
-        string warning = Assert.Single(events, e => e.Log?.Message.Contains("ended early", StringComparison.Ordinal) == true).Log.Message;
+        // The next attempt may start before the host is back and end early too: the first is the one that lost it.
+        string warning = events.First(e => e.Log?.Message.Contains("ended early", StringComparison.Ordinal) == true).Log.Message;
         Assert.Matches($"Rank 1 \\({host.Name}, process \\d+\\) has not answered", warning);
         Assert.Equal(undisturbed, TrainerWorld.Losses(events));
         // Nothing is left on either side.
