@@ -16,6 +16,8 @@ data=$root/.drover/demo${separate:+-separate}
 model=$data/pulled
 rm -rf "$data"
 mkdir -p "$data"
+# The gateway of the demo puts its key there, and the command line finds it.
+export XDG_CONFIG_HOME=$data/config
 export DROVER_Drover__DataFolder=$data OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 
 # Six free ports in a row, away from the defaults, so that the demo runs beside a real Drover.

@@ -113,8 +113,8 @@ static async Task<Built> BuildAsync(string run, int workers, ObjectStoreOptions 
     probe.Stop();
     string data = Path.Combine(folder, Guid.NewGuid().ToString("N"));
     string[] common = options.Folder.Length > 0
-        ? [$"--Services:dataprep={address}", $"--Drover:DataFolder={data}", $"--ObjectStore:Folder={options.Folder}"]
-        : [$"--Services:dataprep={address}", $"--Drover:DataFolder={data}", $"--ObjectStore:S3Endpoint={options.S3Endpoint}", $"--ObjectStore:S3Bucket={options.S3Bucket}", $"--ObjectStore:S3AccessKey={options.S3AccessKey}", $"--ObjectStore:S3SecretKey={options.S3SecretKey}"];
+        ? ["--Security:Authentication=none", $"--Services:dataprep={address}", $"--Drover:DataFolder={data}", $"--ObjectStore:Folder={options.Folder}"]
+        : ["--Security:Authentication=none", $"--Services:dataprep={address}", $"--Drover:DataFolder={data}", $"--ObjectStore:S3Endpoint={options.S3Endpoint}", $"--ObjectStore:S3Bucket={options.S3Bucket}", $"--ObjectStore:S3AccessKey={options.S3AccessKey}", $"--ObjectStore:S3SecretKey={options.S3SecretKey}"];
     List<Process> processes = [Start([.. common, "--DataPrep:Workers=0"])];
     for (int i = 0; i < workers; i++)
         processes.Add(Start([.. common, "--DataPrep:Role=worker", "--DataPrep:Workers=1"]));

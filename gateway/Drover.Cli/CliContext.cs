@@ -1,12 +1,10 @@
 using System.CommandLine;
-using Drover.Errors;
 using Drover.Protocol.Checkpoint.V1;
 using Drover.Protocol.DataPrep.V1;
 using Drover.Protocol.Gateway.V1;
 using Drover.Protocol.Tokenizer.V1;
 using Drover.Protocol.Trainer.V1;
 using Google.Protobuf;
-using Grpc.Net.Client;
 using Spectre.Console;
 
 namespace Drover.Cli;
@@ -14,9 +12,8 @@ namespace Drover.Cli;
 /// <summary>What a command works with: where to write, and clients of the gateway.</summary>
 internal sealed class CliContext : IDisposable
 {
-    private const int MaxMessageBytes = 16 << 20;
     private const int WidthOfFiles = 120;
-    private readonly Lazy<GrpcChannel> _channel;
+    private readonly Lazy<GatewayConnection> _connection;
 
     private CliContext(ParseResult parse, CancellationToken cancellation)
     {
@@ -25,7 +22,7 @@ internal sealed class CliContext : IDisposable
         Json = parse.GetValue(GlobalOptions.Json);
         GatewayAddress = parse.GetValue(GlobalOptions.Gateway)!;
         Cancellation = cancellation;
-        _channel = new Lazy<GrpcChannel>(Connect);
+        _connection = new Lazy<GatewayConnection>(() => new GatewayConnection(GatewayAddress));
         Terminal = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Output) });
         // A file has no width; names of checkpoints should not be broken in it.
         if (!IsInteractive)
@@ -48,15 +45,17 @@ internal sealed class CliContext : IDisposable
     /// <summary>Whether the output is a terminal that a person looks at.</summary>
     public bool IsInteractive => !Json && ReferenceEquals(Output, Console.Out) && !Console.IsOutputRedirected;
 
-    public GatewayService.GatewayServiceClient Gateway => new(_channel.Value);
+    public GatewayService.GatewayServiceClient Gateway => new(_connection.Value.Invoker);
 
-    public TokenizerService.TokenizerServiceClient Tokenizer => new(_channel.Value);
+    public AccessService.AccessServiceClient Access => new(_connection.Value.Invoker);
 
-    public DataPrepService.DataPrepServiceClient DataPrep => new(_channel.Value);
+    public TokenizerService.TokenizerServiceClient Tokenizer => new(_connection.Value.Invoker);
 
-    public TrainerService.TrainerServiceClient Trainer => new(_channel.Value);
+    public DataPrepService.DataPrepServiceClient DataPrep => new(_connection.Value.Invoker);
 
-    public CheckpointService.CheckpointServiceClient Checkpoint => new(_channel.Value);
+    public TrainerService.TrainerServiceClient Trainer => new(_connection.Value.Invoker);
+
+    public CheckpointService.CheckpointServiceClient Checkpoint => new(_connection.Value.Invoker);
 
     public static CliContext From(ParseResult parse, CancellationToken cancellation) => new(parse, cancellation);
 
@@ -74,14 +73,7 @@ internal sealed class CliContext : IDisposable
 
     public void Dispose()
     {
-        if (_channel.IsValueCreated)
-            _channel.Value.Dispose();
-    }
-
-    private GrpcChannel Connect()
-    {
-        if (!Uri.TryCreate(GatewayAddress, UriKind.Absolute, out Uri? address) || address.Scheme is not ("http" or "https"))
-            throw new DroverException(FailureCode.InvalidArgument, "INVALID_GATEWAY", $"--gateway '{GatewayAddress}' is no address; write e.g. {GlobalOptions.DefaultGateway}.");
-        return GrpcChannel.ForAddress(address, new GrpcChannelOptions { MaxReceiveMessageSize = MaxMessageBytes, MaxSendMessageSize = MaxMessageBytes });
+        if (_connection.IsValueCreated)
+            _connection.Value.Dispose();
     }
 }

@@ -50,6 +50,8 @@ public static class CommandLine
             CheckpointCommands.Build(),
             ModelsCommands.Build(),
             StatusCommand.Build(),
+            KeysCommands.Build(),
+            LoginCommand.Build(),
         };
         root.Options.Add(GlobalOptions.Gateway);
         root.Options.Add(GlobalOptions.Json);

@@ -1,9 +1,11 @@
 using Drover.Discovery;
+using Drover.Gateway.Access;
 using Drover.Gateway.Forwarding;
 using Drover.Gateway.Inputs;
 using Drover.Gateway.Pipelines;
 using Drover.Gateway.Status;
 using Drover.Hosting;
+using Drover.Hosting.Security;
 using Drover.Jobs;
 using Drover.Protocol.Checkpoint.V1;
 using Drover.Protocol.DataPrep.V1;
@@ -35,9 +37,11 @@ public static class GatewayModule
         builder.Services.AddPipelines();
         builder.Services.AddSingleton<InputStore>();
         builder.Services.AddSingleton<ServiceHealth>();
+        builder.Services.AddHostedService<FirstKey>();
 
         WebApplication app = builder.Build();
         app.MapGrpcService<GatewayEndpoint>();
+        app.MapGrpcService<AccessEndpoint>();
         app.MapGrpcService<TokenizerForwarder>();
         app.MapGrpcService<DataPrepForwarder>();
         app.MapGrpcService<TrainerForwarder>();
@@ -57,7 +61,7 @@ public static class GatewayModule
         {
             string address = kestrel.ApplicationServices.GetRequiredService<GatewayOptions>().HttpAddress;
             if (address.Length > 0)
-                DroverHost.Listen(kestrel, new Uri(address), HttpProtocols.Http1);
+                DroverHost.Listen(kestrel, new Uri(address), HttpProtocols.Http1, kestrel.ApplicationServices.GetRequiredService<Certificates>());
         });
     }
 
@@ -68,5 +72,5 @@ public static class GatewayModule
         .AddDroverClient<CheckpointService.CheckpointServiceClient>(ServiceNames.Checkpoint);
 
     private static bool IsHttp(string text) =>
-        Uri.TryCreate(text, UriKind.Absolute, out Uri? address) && address.Scheme is "http";
+        Uri.TryCreate(text, UriKind.Absolute, out Uri? address) && address.Scheme is "http" or "https";
 }

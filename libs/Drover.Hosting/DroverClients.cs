@@ -1,5 +1,9 @@
+using System.Net.Security;
+using System.Security.Cryptography.X509Certificates;
 using Drover.Discovery;
+using Drover.Hosting.Security;
 using Grpc.Core;
+using Grpc.Core.Interceptors;
 using Grpc.Net.Client;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -8,17 +12,48 @@ namespace Drover.Hosting;
 /// <summary>Adds clients of other services.</summary>
 public static class DroverClients
 {
-    /// <summary>Adds a generated client whose address comes from the directory. Its channel is made once and reused.</summary>
+    /// <summary>
+    /// Adds a generated client whose address comes from the directory. Its channel is made once and reused; calls show this service's
+    /// certificate, or without TLS the services' key.
+    /// </summary>
     /// <typeparam name="TClient">E.g. <c>TrainerService.TrainerServiceClient</c>.</typeparam>
     /// <param name="services">The container.</param>
     /// <param name="service">One of <see cref="ServiceNames"/>.</param>
     public static IServiceCollection AddDroverClient<TClient>(this IServiceCollection services, string service)
         where TClient : ClientBase<TClient>
     {
-        services.AddKeyedSingleton(service, (p, _) => GrpcChannel.ForAddress(
-            p.GetRequiredService<IServiceDirectory>().Find(service),
-            new GrpcChannelOptions { MaxReceiveMessageSize = DroverHost.MaxMessageBytes, MaxSendMessageSize = DroverHost.MaxMessageBytes }));
-        services.AddSingleton(p => (TClient)Activator.CreateInstance(typeof(TClient), (ChannelBase)p.GetRequiredKeyedService<GrpcChannel>(service))!);
+        services.AddKeyedSingleton(service, (p, _) => Connect(p, service));
+        services.AddSingleton(p => (TClient)Activator.CreateInstance(typeof(TClient), Invoker(p, service))!);
         return services;
+    }
+
+    private static CallInvoker Invoker(IServiceProvider provider, string service)
+    {
+        CallInvoker invoker = provider.GetRequiredKeyedService<GrpcChannel>(service).CreateCallInvoker();
+        string key = provider.GetRequiredService<ServiceKey>().Text;
+        return key.Length == 0 ? invoker : invoker.Intercept(headers =>
+        {
+            headers.Add("authorization", $"Bearer {key}");
+            return headers;
+        });
+    }
+
+    private static GrpcChannel Connect(IServiceProvider provider, string service)
+    {
+        Certificates certificates = provider.GetRequiredService<Certificates>();
+        var handler = new SocketsHttpHandler { EnableMultipleHttp2Connections = true };
+        if (certificates.HasAuthority)
+        {
+            handler.SslOptions = new SslClientAuthenticationOptions
+            {
+                ClientCertificates = certificates.Own is { } own ? [own] : [],
+                RemoteCertificateValidationCallback = (_, certificate, _, errors) =>
+                    certificate is X509Certificate2 shown && !errors.HasFlag(SslPolicyErrors.RemoteCertificateNameMismatch) && certificates.IsOfAuthority(shown),
+            };
+        }
+
+        return GrpcChannel.ForAddress(
+            provider.GetRequiredService<IServiceDirectory>().Find(service),
+            new GrpcChannelOptions { HttpHandler = handler, DisposeHttpClient = true, MaxReceiveMessageSize = DroverHost.MaxMessageBytes, MaxSendMessageSize = DroverHost.MaxMessageBytes });
     }
 }

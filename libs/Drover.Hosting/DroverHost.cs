@@ -2,10 +2,12 @@ using System.Net;
 using System.Text.Json;
 using Drover.Discovery;
 using Drover.Errors;
+using Drover.Hosting.Security;
 using Drover.ObjectStore;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -40,7 +42,9 @@ public static class DroverHost
         builder.Logging.AddFilter("Grpc", LogLevel.Warning);
 
         var directory = new StaticServiceDirectory(builder.Configuration);
-        builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, directory.Find(service), HttpProtocols.Http2));
+        Certificates certificates = builder.AddSecurity(service, directory);
+        builder.WebHost.UseKestrelHttpsConfiguration();
+        builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, directory.Find(service), HttpProtocols.Http2, certificates));
         builder.Services.AddSingleton<IServiceDirectory>(directory);
         builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.Configure<DroverOptions>(builder.Configuration.GetSection("Drover"));
@@ -55,26 +59,42 @@ public static class DroverHost
         return builder;
     }
 
-    /// <summary>Maps health and reflection.</summary>
+    /// <summary>Asks callers for their keys, and maps health and reflection.</summary>
     public static WebApplication MapDroverDefaults(this WebApplication app)
     {
+        app.UseMiddleware<AccessMiddleware>();
         app.MapGrpcHealthChecksService();
         app.MapGrpcReflectionService();
         return app;
     }
 
-    /// <summary>Listens at an address: a literal IP address, "localhost" (loopback), or any other name (all interfaces).</summary>
-    public static void Listen(KestrelServerOptions kestrel, Uri address, HttpProtocols protocols)
+    /// <summary>
+    /// Listens at an address: a literal IP address, "localhost" (loopback), or any other name (all interfaces). An https address asks
+    /// callers for a certificate; one that the authority did not sign ends the handshake, none is as good as a key that comes later.
+    /// </summary>
+    public static void Listen(KestrelServerOptions kestrel, Uri address, HttpProtocols protocols, Certificates certificates)
     {
+        void Configure(ListenOptions options)
+        {
+            options.Protocols = protocols;
+            if (address.Scheme != Uri.UriSchemeHttps)
+                return;
+            options.UseHttps(certificates.Own!, https =>
+            {
+                https.ClientCertificateMode = ClientCertificateMode.AllowCertificate;
+                https.ClientCertificateValidation = (certificate, _, _) => certificates.IsOfAuthority(certificate);
+            });
+        }
+
         if (IPAddress.TryParse(address.Host, out IPAddress? ip))
-            kestrel.Listen(ip, address.Port, o => o.Protocols = protocols);
+            kestrel.Listen(ip, address.Port, Configure);
         else if (address.Host == "localhost")
-            kestrel.ListenLocalhost(address.Port, o => o.Protocols = protocols);
+            kestrel.ListenLocalhost(address.Port, Configure);
         else
-            kestrel.ListenAnyIP(address.Port, o => o.Protocols = protocols);
+            kestrel.ListenAnyIP(address.Port, Configure);
     }
 
-    /// <summary>A folder of this machine: "work", "jobs" or "objects" under the data folder.</summary>
+    /// <summary>A folder of this machine: "work", "jobs", "access" or "objects" under the data folder.</summary>
     public static string DataFolder(IConfiguration configuration, string part) =>
         Path.GetFullPath(Path.Combine(configuration["Drover:DataFolder"] ?? new DroverOptions().DataFolder, part));
 

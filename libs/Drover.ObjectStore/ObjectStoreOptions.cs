@@ -32,4 +32,11 @@ public sealed record ObjectStoreOptions
 
     /// <summary>How long the store may be silent before what needs it fails, seconds.</summary>
     public int S3PatienceSeconds { get; init; } = 150;
+
+    // A record prints its members; two of these are secrets.
+    private bool PrintMembers(System.Text.StringBuilder text)
+    {
+        text.Append(System.Globalization.CultureInfo.InvariantCulture, $"Folder = {Folder}, S3Endpoint = {S3Endpoint}, S3Bucket = {S3Bucket}, S3Region = {S3Region}, S3CredentialsFile = {S3CredentialsFile}, S3Profile = {S3Profile}");
+        return true;
+    }
 }

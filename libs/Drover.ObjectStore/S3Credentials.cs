@@ -38,4 +38,11 @@ internal sealed record S3Credentials(string AccessKey, string SecretKey, string 
 
         return new S3Credentials(found.GetValueOrDefault("aws_access_key_id", ""), found.GetValueOrDefault("aws_secret_access_key", ""), found.GetValueOrDefault("aws_session_token", ""));
     }
+
+    // A record prints its members; these are secrets.
+    private bool PrintMembers(System.Text.StringBuilder text)
+    {
+        text.Append("AccessKey = ").Append(AccessKey.Length > 0 ? "***" : "");
+        return true;
+    }
 }

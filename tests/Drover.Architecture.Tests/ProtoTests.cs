@@ -14,7 +14,7 @@ public class ProtoTests
     private static readonly FileDescriptor[] Files =
     [
         JobReflection.Descriptor, TokenizerServiceReflection.Descriptor, DataprepServiceReflection.Descriptor,
-        TrainerServiceReflection.Descriptor, CheckpointServiceReflection.Descriptor, GatewayServiceReflection.Descriptor,
+        TrainerServiceReflection.Descriptor, CheckpointServiceReflection.Descriptor, GatewayServiceReflection.Descriptor, AccessServiceReflection.Descriptor,
     ];
 
     private static IEnumerable<MethodDescriptor> Methods => Files.SelectMany(f => f.Services).SelectMany(s => s.Methods);

@@ -36,6 +36,10 @@ public sealed class CommandLineTests
     [InlineData("checkpoint", "verify")]
     [InlineData("checkpoint", "export")]
     [InlineData("models", "list")]
+    [InlineData("keys", "create")]
+    [InlineData("keys", "list")]
+    [InlineData("keys", "revoke")]
+    [InlineData("login")]
     public async Task Help_of_every_command_teaches_with_an_example(params string[] command)
     {
         (int code, string output, _) = await RunAsync([.. command, "--help"]);

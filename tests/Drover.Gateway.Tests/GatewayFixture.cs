@@ -19,15 +19,15 @@ internal sealed class GatewayFixture : IAsyncDisposable
     private WebApplication? _tokenizer;
     private WebApplication? _trainer;
 
-    private GatewayFixture()
+    private GatewayFixture(string scheme, string[] settings)
     {
-        Address = $"http://127.0.0.1:{LoopbackPort.Free()}";
-        HttpAddress = $"http://127.0.0.1:{LoopbackPort.Free()}";
-        TokenizerAddress = $"http://127.0.0.1:{LoopbackPort.Free()}";
+        Address = $"{scheme}://127.0.0.1:{LoopbackPort.Free()}";
+        HttpAddress = $"{scheme}://127.0.0.1:{LoopbackPort.Free()}";
+        TokenizerAddress = $"{scheme}://127.0.0.1:{LoopbackPort.Free()}";
         _args =
         [
-            $"--Services:gateway={Address}", $"--Services:tokenizer={TokenizerAddress}", $"--Services:trainer=http://127.0.0.1:{LoopbackPort.Free()}",
-            $"--Gateway:HttpAddress={HttpAddress}", $"--Drover:DataFolder={_folder.Path}", "--Gateway:RetryDelay=00:00:00.010", "--Gateway:RetryDelayMax=00:00:00.100",
+            $"--Services:gateway={Address}", $"--Services:tokenizer={TokenizerAddress}", $"--Services:trainer={scheme}://127.0.0.1:{LoopbackPort.Free()}",
+            $"--Gateway:HttpAddress={HttpAddress}", $"--Drover:DataFolder={_folder.Path}", "--Gateway:RetryDelay=00:00:00.010", "--Gateway:RetryDelayMax=00:00:00.100", .. settings,
         ];
     }
 
@@ -53,9 +53,12 @@ internal sealed class GatewayFixture : IAsyncDisposable
 
     private GrpcChannel Channel => _channel ??= GrpcChannel.ForAddress(Address);
 
-    public static async Task<GatewayFixture> StartAsync(bool withTokenizer = true)
+    public static Task<GatewayFixture> StartAsync(bool withTokenizer = true) => StartAsync("http", withTokenizer);
+
+    /// <summary>The same with settings of its own, at http or https addresses.</summary>
+    public static async Task<GatewayFixture> StartAsync(string scheme, bool withTokenizer, params string[] settings)
     {
-        var fixture = new GatewayFixture();
+        var fixture = new GatewayFixture(scheme, settings);
         await fixture.StartGatewayAsync();
         if (withTokenizer)
             await fixture.StartTokenizerAsync();
@@ -76,9 +79,9 @@ internal sealed class GatewayFixture : IAsyncDisposable
         _gateway = null;
     }
 
-    public async Task StartTokenizerAsync()
+    public async Task StartTokenizerAsync(params string[] settings)
     {
-        _tokenizer = ScriptedTokenizerService.Build(_args, Script);
+        _tokenizer = ScriptedTokenizerService.Build([.. _args, .. settings], Script);
         await _tokenizer.StartAsync(Cancellation);
     }
 

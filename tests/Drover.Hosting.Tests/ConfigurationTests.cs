@@ -3,6 +3,7 @@ using Drover.Checkpoint;
 using Drover.DataPrep;
 using Drover.Errors;
 using Drover.Gateway;
+using Drover.Hosting.Security;
 using Drover.Jobs;
 using Drover.ObjectStore;
 using Drover.Testing;
@@ -15,6 +16,7 @@ public sealed class ConfigurationTests
     [Theory]
     [InlineData("Drover", typeof(DroverOptions))]
     [InlineData("ObjectStore", typeof(ObjectStoreOptions))]
+    [InlineData("Security", typeof(SecurityOptions))]
     [InlineData("Jobs", typeof(JobsOptions))]
     [InlineData("Gateway", typeof(GatewayOptions))]
     [InlineData("DataPrep", typeof(DataPrepOptions))]
@@ -44,5 +46,14 @@ public sealed class ConfigurationTests
         using var folder = new TemporaryFolder();
         await using var service = CheckpointModule.Build([$"--Drover:DataFolder={folder.Path}", "--Trainer:MpirunPath=mpirun", "--Logging:LogLevel:Default=Warning"]);
         Assert.NotNull(service);
+    }
+
+    [Fact]
+    public void Options_that_are_printed_show_no_secret()
+    {
+        const string Secret = "a-secret-that-nobody-may-see";
+        string printed = $"{new SecurityOptions { ServiceKey = Secret, AdminKey = Secret }} {new ObjectStoreOptions { S3AccessKey = Secret, S3SecretKey = Secret, S3Bucket = "shown" }}";
+        Assert.DoesNotContain(Secret, printed, StringComparison.Ordinal);
+        Assert.Contains("shown", printed, StringComparison.Ordinal);
     }
 }

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Drover.Testing;
 using Grpc.Core;
+using Grpc.Core.Interceptors;
 using Grpc.Health.V1;
 using Grpc.Net.Client;
 
@@ -23,6 +24,9 @@ internal sealed class DroverProcesses : IAsyncDisposable
     private DroverProcesses(string data) => _data = data;
 
     public string Gateway => _addresses["gateway"];
+
+    /// <summary>The key that the gateway made at its first start.</summary>
+    public string Key => File.ReadAllText(Path.Combine(_data, "access", "admin.key")).Trim();
 
     public string Objects => Path.Combine(_data, "objects");
 
@@ -60,11 +64,23 @@ internal sealed class DroverProcesses : IAsyncDisposable
         await AnswersAsync("gateway");
     }
 
+    /// <summary>A connection to the gateway, with its key.</summary>
+    public CallInvoker Connect(GrpcChannel channel)
+    {
+        string key = Key;
+        return channel.Intercept(headers =>
+        {
+            headers.Add("authorization", $"Bearer {key}");
+            return headers;
+        });
+    }
+
     /// <summary>Runs the command line to its end.</summary>
     public async Task<(int Code, string Output, string Error)> CliAsync(params string[] args)
     {
         var start = new ProcessStartInfo(PathOf("Drover.Cli", "drover"), args) { RedirectStandardOutput = true, RedirectStandardError = true };
         start.Environment["DROVER_GATEWAY"] = Gateway;
+        start.Environment["XDG_CONFIG_HOME"] = Path.Combine(_data, "config");
         using Process process = Process.Start(start)!;
         Task<string> output = process.StandardOutput.ReadToEndAsync(Cancellation);
         Task<string> error = process.StandardError.ReadToEndAsync(Cancellation);
@@ -97,6 +113,9 @@ internal sealed class DroverProcesses : IAsyncDisposable
             start.Environment[$"DROVER_Services__{service}"] = address;
         start.Environment["DROVER_Gateway__HttpAddress"] = _httpAddress;
         start.Environment["DROVER_Drover__DataFolder"] = _data;
+        // As users run it, and unlike the other tests; the command line finds the key where the gateway puts it.
+        start.Environment["DROVER_Security__Authentication"] = "keys";
+        start.Environment["XDG_CONFIG_HOME"] = Path.Combine(_data, "config");
         _processes[program] = Process.Start(start)!;
     }
 

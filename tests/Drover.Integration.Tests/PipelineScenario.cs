@@ -27,7 +27,7 @@ public sealed class PipelineScenario
         Assert.True(code == 0, $"drover run ended with {code}: {error}\n{output}\n{drover.Logs()}");
 
         using GrpcChannel channel = GrpcChannel.ForAddress(drover.Gateway);
-        Pipeline pipeline = Assert.Single((await new GatewayService.GatewayServiceClient(channel).ListPipelinesAsync(new ListPipelinesRequest(), cancellationToken: Cancellation)).Pipelines);
+        Pipeline pipeline = Assert.Single((await new GatewayService.GatewayServiceClient(drover.Connect(channel)).ListPipelinesAsync(new ListPipelinesRequest(), cancellationToken: Cancellation)).Pipelines);
         double before = Loss(pipeline, "before"), after = Loss(pipeline, "after");
         Assert.True(after < before, $"loss {before} before, {after} after");
 
@@ -71,7 +71,7 @@ public sealed class PipelineScenario
 
         using (GrpcChannel channel = GrpcChannel.ForAddress(drover.Gateway))
         {
-            using AsyncServerStreamingCall<WatchPipelineResponse> watch = new GatewayService.GatewayServiceClient(channel).WatchPipeline(new WatchPipelineRequest { Name = name }, cancellationToken: Cancellation);
+            using AsyncServerStreamingCall<WatchPipelineResponse> watch = new GatewayService.GatewayServiceClient(drover.Connect(channel)).WatchPipeline(new WatchPipelineRequest { Name = name }, cancellationToken: Cancellation);
             bool trains = false;
             while (!trains && await watch.ResponseStream.MoveNext(Cancellation))
                 trains = watch.ResponseStream.Current.Event is { Step: "train", Event.StepMetrics: not null };
@@ -85,7 +85,7 @@ public sealed class PipelineScenario
         long[] revisions = [.. output.TrimEnd().Split('\n').SkipLast(1).Select(line => long.Parse(JsonDocument.Parse(line).RootElement.GetProperty("revision").GetString()!, CultureInfo.InvariantCulture))];
         Assert.Equal(Enumerable.Range(1, revisions.Length).Select(i => (long)i), revisions);
         using GrpcChannel again = GrpcChannel.ForAddress(drover.Gateway);
-        ListTrainingJobsResponse trainings = await new TrainerService.TrainerServiceClient(again).ListTrainingJobsAsync(new ListTrainingJobsRequest(), cancellationToken: Cancellation);
+        ListTrainingJobsResponse trainings = await new TrainerService.TrainerServiceClient(drover.Connect(again)).ListTrainingJobsAsync(new ListTrainingJobsRequest(), cancellationToken: Cancellation);
         Assert.Equal(2, trainings.Jobs.Count);
         Assert.All(trainings.Jobs, job => Assert.Equal(1, job.Job.Attempt));
     }

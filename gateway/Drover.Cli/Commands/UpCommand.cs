@@ -24,6 +24,7 @@ internal static class UpCommand
         Start all services in one process, until Ctrl-C. The gateway listens at http://127.0.0.1:7500 (gRPC) and 7580 (JSON).
         A port that is taken is changed by a setting, e.g. '-- --Services:gateway=http://127.0.0.1:8500'
         (then tell the other commands: --gateway http://127.0.0.1:8500, or DROVER_GATEWAY).
+        Nothing is answered without a key. The first one is made at the first start; the commands of this user find it by themselves.
 
         Examples:
           drover up

@@ -9,7 +9,8 @@ namespace Drover.Gateway.Forwarding;
 /// </summary>
 internal static class Forward
 {
-    private static readonly HashSet<string> HopHeaders = new(StringComparer.OrdinalIgnoreCase) { "host", "te", "user-agent", "content-type", "content-length", "accept-encoding", "connection", "transfer-encoding" };
+    // Between the caller and this gateway; the key too: services know the gateway by its own.
+    private static readonly HashSet<string> HopHeaders = new(StringComparer.OrdinalIgnoreCase) { "authorization", "host", "te", "user-agent", "content-type", "content-length", "accept-encoding", "connection", "transfer-encoding" };
 
     public static async Task<TResponse> UnaryAsync<TRequest, TResponse>(string service, Func<TRequest, CallOptions, AsyncUnaryCall<TResponse>> call, TRequest request, ServerCallContext context)
     {
