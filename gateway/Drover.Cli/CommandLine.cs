@@ -50,6 +50,7 @@ public static class CommandLine
             CheckpointCommands.Build(),
             ModelsCommands.Build(),
             StatusCommand.Build(),
+            DashboardCommand.Build(),
             KeysCommands.Build(),
             LoginCommand.Build(),
         };

@@ -7,7 +7,7 @@ using Grpc.Core;
 namespace Drover.Gateway;
 
 /// <summary>The gateway's own RPCs: only maps and delegates.</summary>
-internal sealed class GatewayEndpoint(PipelineCatalog pipelines, PipelineHistory history, InputStore inputs, ServiceHealth health) : GatewayService.GatewayServiceBase
+internal sealed class GatewayEndpoint(PipelineCatalog pipelines, PipelineHistory history, InputStore inputs, ServiceHealth health, GatewayOptions options) : GatewayService.GatewayServiceBase
 {
     public override async Task<CreatePipelineResponse> CreatePipeline(CreatePipelineRequest request, ServerCallContext context) =>
         new() { Pipeline = await pipelines.CreateAsync(request, context.CancellationToken).ConfigureAwait(false) };
@@ -34,5 +34,5 @@ internal sealed class GatewayEndpoint(PipelineCatalog pipelines, PipelineHistory
         new() { PresentKeys = { await inputs.FindAsync(request.Keys, context.CancellationToken).ConfigureAwait(false) } };
 
     public override async Task<GetStatusResponse> GetStatus(GetStatusRequest request, ServerCallContext context) =>
-        new() { Services = { await health.CheckAsync(context.CancellationToken).ConfigureAwait(false) } };
+        new() { Services = { await health.CheckAsync(context.CancellationToken).ConfigureAwait(false) }, HttpAddress = options.HttpAddress };
 }

@@ -1,7 +1,9 @@
 using Drover.Discovery;
 using Drover.Gateway.Access;
 using Drover.Gateway.Forwarding;
+using Drover.Gateway.Dashboard;
 using Drover.Gateway.Inputs;
+using Drover.Gateway.Json;
 using Drover.Gateway.Pipelines;
 using Drover.Gateway.Status;
 using Drover.Hosting;
@@ -38,6 +40,7 @@ public static class GatewayModule
         builder.Services.AddSingleton<InputStore>();
         builder.Services.AddSingleton<ServiceHealth>();
         builder.Services.AddHostedService<FirstKey>();
+        builder.Services.AddSingleton<JsonRpc>();
 
         WebApplication app = builder.Build();
         app.MapGrpcService<GatewayEndpoint>();
@@ -46,6 +49,8 @@ public static class GatewayModule
         app.MapGrpcService<DataPrepForwarder>();
         app.MapGrpcService<TrainerForwarder>();
         app.MapGrpcService<CheckpointForwarder>();
+        app.MapJsonApi();
+        app.MapDashboard();
         return app.MapDroverDefaults();
     }
 
@@ -65,7 +70,9 @@ public static class GatewayModule
         });
     }
 
+    // Its own channel too: JSON calls of the gateway's RPCs go the way of all others.
     private static void AddClients(IServiceCollection services) => services
+        .AddDroverChannel(ServiceNames.Gateway)
         .AddDroverClient<TokenizerService.TokenizerServiceClient>(ServiceNames.Tokenizer)
         .AddDroverClient<DataPrepService.DataPrepServiceClient>(ServiceNames.DataPrep)
         .AddDroverClient<TrainerService.TrainerServiceClient>(ServiceNames.Trainer)

@@ -18,6 +18,7 @@ public static class ConfigurationKeys
         ["Drover"] = ["DataFolder"],
         ["Services"] = [.. ServiceNames.DefaultAddresses.Keys],
         ["ObjectStore"] = ["Folder", "S3Endpoint", "S3Bucket", "S3Region", "S3AccessKey", "S3SecretKey", "S3CredentialsFile", "S3Profile", "S3CertificateFile", "S3PatienceSeconds"],
+        ["Discovery"] = ["ConsulAddress", "ConsulToken", "ConsulCertificateFile", "AdvertiseHost", "DeregisterSeconds"],
         ["Security"] = ["Authentication", "ServiceKey", "AdminKey", "CertificateFile", "PrivateKeyFile", "AuthorityFile", "RequestsPerSecond", "AuditFile"],
         ["Jobs"] = ["DatabasePath", "Slots"],
         ["Gateway"] = ["HttpAddress", "RetryDelay", "RetryDelayMax", "Patience"],

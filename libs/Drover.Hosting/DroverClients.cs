@@ -6,6 +6,7 @@ using Grpc.Core;
 using Grpc.Core.Interceptors;
 using Grpc.Net.Client;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 
 namespace Drover.Hosting;
 
@@ -22,8 +23,16 @@ public static class DroverClients
     public static IServiceCollection AddDroverClient<TClient>(this IServiceCollection services, string service)
         where TClient : ClientBase<TClient>
     {
-        services.AddKeyedSingleton(service, (p, _) => Connect(p, service));
-        services.AddSingleton(p => (TClient)Activator.CreateInstance(typeof(TClient), Invoker(p, service))!);
+        services.AddDroverChannel(service);
+        services.AddSingleton(p => (TClient)Activator.CreateInstance(typeof(TClient), p.GetRequiredKeyedService<CallInvoker>(service))!);
+        return services;
+    }
+
+    /// <summary>Adds the channel to a service and what calls through it, both by the service's name.</summary>
+    public static IServiceCollection AddDroverChannel(this IServiceCollection services, string service)
+    {
+        services.TryAddKeyedSingleton(service, (p, _) => Connect(p, service));
+        services.TryAddKeyedSingleton(service, (p, _) => Invoker(p, service));
         return services;
     }
 
@@ -52,8 +61,15 @@ public static class DroverClients
             };
         }
 
-        return GrpcChannel.ForAddress(
-            provider.GetRequiredService<IServiceDirectory>().Find(service),
-            new GrpcChannelOptions { HttpHandler = handler, DisposeHttpClient = true, MaxReceiveMessageSize = DroverHost.MaxMessageBytes, MaxSendMessageSize = DroverHost.MaxMessageBytes });
+        Uri address = provider.GetRequiredService<IServiceDirectory>().Find(service);
+        var options = new GrpcChannelOptions { HttpHandler = handler, DisposeHttpClient = true, MaxReceiveMessageSize = DroverHost.MaxMessageBytes, MaxSendMessageSize = DroverHost.MaxMessageBytes };
+        if (address.Scheme is not ("http" or "https"))
+        {
+            // A name that a resolver of the container looks up. Over TLS, certificates are held against that name: "trainer".
+            options.ServiceProvider = provider;
+            options.Credentials = certificates.Own is null ? ChannelCredentials.Insecure : ChannelCredentials.SecureSsl;
+        }
+
+        return GrpcChannel.ForAddress(address, options);
     }
 }

@@ -42,10 +42,11 @@ public static class DroverHost
         builder.Logging.AddFilter("Grpc", LogLevel.Warning);
 
         var directory = new StaticServiceDirectory(builder.Configuration);
-        Certificates certificates = builder.AddSecurity(service, directory);
+        var own = new OwnService(service, directory.Find(service));
+        Certificates certificates = builder.AddSecurity(own);
         builder.WebHost.UseKestrelHttpsConfiguration();
-        builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, directory.Find(service), HttpProtocols.Http2, certificates));
-        builder.Services.AddSingleton<IServiceDirectory>(directory);
+        builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, own.Address, HttpProtocols.Http2, certificates));
+        builder.Services.AddDiscovery(builder.Configuration, own, directory);
         builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.Configure<DroverOptions>(builder.Configuration.GetSection("Drover"));
         AddObjectStore(builder);

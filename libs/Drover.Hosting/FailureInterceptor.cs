@@ -1,11 +1,8 @@
 using Drover.Errors;
-using Google.Protobuf.WellKnownTypes;
-using Google.Rpc;
 using Grpc.Core;
 using Grpc.Core.Interceptors;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
-using Status = Google.Rpc.Status;
 
 namespace Drover.Hosting;
 
@@ -77,17 +74,14 @@ public sealed partial class FailureInterceptor(ILogger<FailureInterceptor> logge
         switch (e)
         {
             case DroverException failure:
-                return RichStatus((int)failure.Code, failure.Message, failure.Reason);
+                return FailureStatus.Of(failure).ToRpcException();
             case OperationCanceledException when context.CancellationToken.IsCancellationRequested:
-                return new RpcException(new Grpc.Core.Status(StatusCode.Cancelled, "The caller gave up."));
+                return new RpcException(new Status(StatusCode.Cancelled, "The caller gave up."));
             default:
                 LogFault(context.Method, e);
-                return RichStatus((int)FailureCode.Internal, $"{context.Method} failed inside Drover: {e.GetType().Name}. The service's log has the details.", "INTERNAL");
+                return FailureStatus.Of(new DroverException(FailureCode.Internal, "INTERNAL", $"{context.Method} failed inside Drover: {e.GetType().Name}. The service's log has the details.")).ToRpcException();
         }
     }
-
-    private static RpcException RichStatus(int code, string message, string reason) =>
-        new Status { Code = code, Message = message, Details = { Any.Pack(new ErrorInfo { Domain = Domain, Reason = reason }) } }.ToRpcException();
 
     [LoggerMessage(1, LogLevel.Error, "{Method} failed inside Drover")]
     private partial void LogFault(string method, Exception exception);

@@ -40,6 +40,7 @@ public sealed class CommandLineTests
     [InlineData("keys", "list")]
     [InlineData("keys", "revoke")]
     [InlineData("login")]
+    [InlineData("dashboard")]
     public async Task Help_of_every_command_teaches_with_an_example(params string[] command)
     {
         (int code, string output, _) = await RunAsync([.. command, "--help"]);

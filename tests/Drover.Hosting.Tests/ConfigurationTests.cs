@@ -1,6 +1,7 @@
 using System.Reflection;
 using Drover.Checkpoint;
 using Drover.DataPrep;
+using Drover.Discovery;
 using Drover.Errors;
 using Drover.Gateway;
 using Drover.Hosting.Security;
@@ -16,6 +17,7 @@ public sealed class ConfigurationTests
     [Theory]
     [InlineData("Drover", typeof(DroverOptions))]
     [InlineData("ObjectStore", typeof(ObjectStoreOptions))]
+    [InlineData("Discovery", typeof(DiscoveryOptions))]
     [InlineData("Security", typeof(SecurityOptions))]
     [InlineData("Jobs", typeof(JobsOptions))]
     [InlineData("Gateway", typeof(GatewayOptions))]
@@ -52,7 +54,7 @@ public sealed class ConfigurationTests
     public void Options_that_are_printed_show_no_secret()
     {
         const string Secret = "a-secret-that-nobody-may-see";
-        string printed = $"{new SecurityOptions { ServiceKey = Secret, AdminKey = Secret }} {new ObjectStoreOptions { S3AccessKey = Secret, S3SecretKey = Secret, S3Bucket = "shown" }}";
+        string printed = $"{new SecurityOptions { ServiceKey = Secret, AdminKey = Secret }} {new ObjectStoreOptions { S3AccessKey = Secret, S3SecretKey = Secret, S3Bucket = "shown" }} {new DiscoveryOptions { ConsulToken = Secret }}";
         Assert.DoesNotContain(Secret, printed, StringComparison.Ordinal);
         Assert.Contains("shown", printed, StringComparison.Ordinal);
     }

@@ -11,7 +11,7 @@ namespace Drover.Gateway.Access;
 /// same user looks for keys, so that `drover` works at once.
 /// </summary>
 internal sealed partial class FirstKey(
-    SecurityOptions options, ApiKeyStore keys, IServiceDirectory directory, IConfiguration configuration, TimeProvider time, ILogger<FirstKey> logger) : IHostedService
+    SecurityOptions options, ApiKeyStore keys, OwnService own, IConfiguration configuration, TimeProvider time, ILogger<FirstKey> logger) : IHostedService
 {
     private const string Name = "first key";
 
@@ -36,9 +36,8 @@ internal sealed partial class FirstKey(
             throw new DroverException(FailureCode.FailedPrecondition, "KEY_ID_TAKEN", $"The object store has another key {id} than this gateway's first one. Give Security:AdminKey another id.");
         }
 
-        Uri address = directory.Find(ServiceNames.Gateway);
-        if (SecurityAddresses.IsLoopback(address))
-            Hand(address, text);
+        if (SecurityAddresses.IsLoopback(own.Address))
+            Hand(own.Address, text);
     }
 
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;

@@ -12,32 +12,32 @@ internal static class SecurityRegistration
 {
     /// <summary>Reads section "Security", checks it whole, and adds what it asks for.</summary>
     /// <returns>The certificates that the service listens with.</returns>
-    public static Certificates AddSecurity(this WebApplicationBuilder builder, string service, IServiceDirectory directory)
+    public static Certificates AddSecurity(this WebApplicationBuilder builder, OwnService own)
     {
         SecurityOptions options = builder.Configuration.GetSection("Security").Get<SecurityOptions>() ?? new SecurityOptions();
-        bool isTls = directory.Find(service).Scheme == Uri.UriSchemeHttps;
-        Check(options, service, directory.Find(service));
+        bool isTls = own.Address.Scheme == Uri.UriSchemeHttps;
+        Check(options, own);
         var certificates = Certificates.Load(options, isTls);
         string audit = options.AuditFile.Length > 0 ? options.AuditFile
             : options.Authentication == "none" ? "none"
-            : Path.Combine(DroverHost.DataFolder(builder.Configuration, "access"), $"audit-{service}.jsonl");
+            : Path.Combine(DroverHost.DataFolder(builder.Configuration, "access"), $"audit-{own.Name}.jsonl");
         builder.Services.AddSingleton(options);
         builder.Services.AddSingleton(certificates);
         builder.Services.AddSingleton(ServiceKey.Load(options, isTls, builder.Configuration));
         builder.Services.AddSingleton(p => new ApiKeyStore(p.GetRequiredService<IObjectStore>(), p.GetRequiredService<TimeProvider>()));
         builder.Services.AddSingleton<CallLimits>();
         builder.Services.AddSingleton<Authenticator>();
-        builder.Services.AddSingleton(p => new AuditLog(service, audit, p.GetRequiredService<TimeProvider>()));
+        builder.Services.AddSingleton(p => new AuditLog(own.Name, audit, p.GetRequiredService<TimeProvider>()));
         return certificates;
     }
 
-    private static void Check(SecurityOptions options, string service, Uri address)
+    private static void Check(SecurityOptions options, OwnService own)
     {
         var problems = new List<string>();
         if (options.Authentication is not ("keys" or "none"))
             problems.Add($"Security:Authentication is '{options.Authentication}'; it must be keys or none");
-        if (options.Authentication == "none" && !SecurityAddresses.IsLoopback(address))
-            problems.Add($"Security:Authentication=none is for loopback addresses only; '{service}' listens at {address}");
+        if (options.Authentication == "none" && !SecurityAddresses.IsLoopback(own.Address))
+            problems.Add($"Security:Authentication=none is for loopback addresses only; '{own.Name}' listens at {own.Address}");
         if (options.RequestsPerSecond is < 1 or > 1_000_000)
             problems.Add("Security:RequestsPerSecond must be 1 to 1000000");
         if (options.AdminKey.Length > 0 && ApiKey.Split(options.AdminKey) is null)

@@ -1,0 +1,29 @@
+using System.CommandLine;
+using Drover.Errors;
+using Drover.Protocol.Gateway.V1;
+
+namespace Drover.Cli.Commands;
+
+/// <summary><c>drover dashboard</c>.</summary>
+internal static class DashboardCommand
+{
+    public static Command Build() => new Command("dashboard", """
+        Print the address of the gateway's page for a browser. It carries your key behind '#', which browsers do not send; the page keeps
+        it in its tab. Do not pass the address on.
+
+        Example:
+          drover dashboard
+        """).Does(async (context, _) =>
+        {
+            GetStatusResponse status = await context.Gateway.GetStatusAsync(new GetStatusRequest(), cancellationToken: context.Cancellation).ConfigureAwait(false);
+            if (status.HttpAddress.Length == 0)
+                throw new DroverException(FailureCode.FailedPrecondition, "NO_HTTP", "This gateway has no dashboard: Gateway:HttpAddress is empty.");
+            string key = KeyFile.Find(GatewayConnection.AddressOf(context.GatewayAddress));
+            string address = status.HttpAddress.TrimEnd('/') + "/" + (key.Length > 0 ? $"#key={key}" : "");
+            if (context.Json)
+                context.WriteJson(new GetStatusResponse { HttpAddress = address });
+            else
+                context.Output.WriteLine(address);
+            return ExitCodes.Ok;
+        });
+}
