@@ -16,10 +16,13 @@ internal sealed class GatewayEndpoint(PipelineCatalog pipelines, PipelineHistory
         new() { Pipeline = await pipelines.GetAsync(request.Name, context.CancellationToken).ConfigureAwait(false) };
 
     public override Task<ListPipelinesResponse> ListPipelines(ListPipelinesRequest request, ServerCallContext context) =>
-        Task.FromResult(pipelines.List(request.PageSize, request.PageToken));
+        Task.FromResult(pipelines.List(request));
 
     public override async Task<CancelPipelineResponse> CancelPipeline(CancelPipelineRequest request, ServerCallContext context) =>
         new() { Pipeline = await pipelines.CancelAsync(request.Name, context.CancellationToken).ConfigureAwait(false) };
+
+    public override async Task<RetryPipelineResponse> RetryPipeline(RetryPipelineRequest request, ServerCallContext context) =>
+        new() { Pipeline = await pipelines.RetryAsync(request, context.CancellationToken).ConfigureAwait(false) };
 
     public override async Task WatchPipeline(WatchPipelineRequest request, IServerStreamWriter<WatchPipelineResponse> responseStream, ServerCallContext context)
     {

@@ -113,7 +113,7 @@ internal sealed class JobDatabase : IDisposable
             return Query($"WHERE state IN ({(int)JobState.Queued}, {(int)JobState.Running}, {(int)JobState.Cancelling}) AND $p = '' ORDER BY id", "");
     }
 
-    public JobPage List(string kind, int pageSize, string pageToken)
+    public JobPage List(string kind, int pageSize, string pageToken, IEnumerable<JobState> states)
     {
         if (pageSize < 0)
             throw new DroverException(FailureCode.InvalidArgument, "INVALID_PAGE_SIZE", $"page_size is {pageSize}; give 0 for 50, or up to 1000.");
@@ -121,11 +121,13 @@ internal sealed class JobDatabase : IDisposable
         if (pageToken.Length > 0 && !long.TryParse(pageToken, out before))
             throw new DroverException(FailureCode.InvalidArgument, "INVALID_PAGE_TOKEN", $"page_token '{pageToken}' is not one that a list call gave.");
         int size = pageSize == 0 ? 50 : Math.Min(pageSize, 1000);
+        // ",3,4,": looked for as ",3,".
+        string wanted = string.Concat(states.Select(state => $"{(int)state},"));
         lock (_gate)
         {
             var jobs = new List<JobEntry>();
             long last = 0;
-            using SqliteCommand command = Command("SELECT job, spec, result, id FROM jobs WHERE id < $before AND ($kind = '' OR kind = $kind) ORDER BY id DESC LIMIT $n", ("$before", before), ("$kind", kind), ("$n", size + 1));
+            using SqliteCommand command = Command("SELECT job, spec, result, id FROM jobs WHERE id < $before AND ($kind = '' OR kind = $kind) AND ($states = ',' OR instr($states, ',' || state || ',') > 0) ORDER BY id DESC LIMIT $n", ("$before", before), ("$states", "," + wanted), ("$kind", kind), ("$n", size + 1));
             using SqliteDataReader reader = command.ExecuteReader();
             while (reader.Read())
             {

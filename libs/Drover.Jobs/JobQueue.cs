@@ -54,8 +54,8 @@ public sealed class JobQueue : IDisposable
     public JobEntry Get(string name, string kind) =>
         _database.Find(name) is { } entry && (kind.Length == 0 || entry.Job.Kind == kind) ? entry : throw JobDatabase.NotFound(name);
 
-    /// <summary>Jobs of a kind ("" for all), newest first.</summary>
-    public JobPage List(string kind, int pageSize, string pageToken) => _database.List(kind, pageSize, pageToken);
+    /// <summary>Jobs of a kind ("" for all), newest first; only those in one of <paramref name="states"/>, when there are any.</summary>
+    public JobPage List(string kind, int pageSize, string pageToken, params IEnumerable<JobState> states) => _database.List(kind, pageSize, pageToken, states);
 
     /// <summary>Asks a job to stop. A job that is finished stays as it is.</summary>
     public JobEntry Cancel(string name, string kind)

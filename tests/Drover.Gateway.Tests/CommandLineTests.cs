@@ -17,6 +17,7 @@ public sealed class CommandLineTests
     [InlineData("jobs", "watch")]
     [InlineData("jobs", "cancel")]
     [InlineData("jobs", "show")]
+    [InlineData("jobs", "retry")]
     [InlineData("tokenizer", "inspect")]
     [InlineData("tokenizer", "encode")]
     [InlineData("tokenizer", "decode")]

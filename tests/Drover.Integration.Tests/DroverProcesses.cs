@@ -134,7 +134,7 @@ internal sealed class DroverProcesses : IAsyncDisposable
     }
 
     // The tests lie in bin/Drover.Integration.Tests/<configuration>/, the programs beside them.
-    private static string PathOf(string project, string program)
+    public static string PathOf(string project, string program)
     {
         string here = AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar);
         string path = Path.GetFullPath(Path.Combine(here, "..", "..", project, Path.GetFileName(here), program));

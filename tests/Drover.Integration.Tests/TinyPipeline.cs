@@ -14,11 +14,13 @@ internal static class TinyPipeline
     /// <param name="folder">Where.</param>
     /// <param name="ranks">Ranks of the second training.</param>
     /// <param name="steps">Optimizer steps of the second training.</param>
+    /// <param name="lines">Documents of the corpus.</param>
+    /// <param name="taskBytes">Size of a task of data preparation; 0: the default.</param>
     /// <returns>Path of the YAML file.</returns>
-    public static string Write(string folder, int ranks, int steps)
+    public static string Write(string folder, int ranks, int steps, int lines = 400, int taskBytes = 0)
     {
         Directory.CreateDirectory(folder);
-        File.WriteAllText(Path.Combine(folder, "corpus.jsonl"), Corpus());
+        File.WriteAllText(Path.Combine(folder, "corpus.jsonl"), Corpus(lines));
         File.WriteAllText(Path.Combine(folder, "pieces.txt"), "redball\nbluedoor\nriverbread\n");
         File.WriteAllText(Path.Combine(folder, "config.json"), """
             {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 320, "hidden_size": 32, "intermediate_size": 64,
@@ -33,7 +35,7 @@ internal static class TinyPipeline
               - name: learn
                 train_tokenizer: { sources: "${inputs.corpus}", vocabulary_size: 320 }
               - name: base-rows
-                prepare: { tokenizer: "${steps.learn.tokenizer}", sources: "${inputs.corpus}", format: pretrain, max_length: 64 }
+                prepare: { tokenizer: "${steps.learn.tokenizer}", sources: "${inputs.corpus}", format: pretrain, max_length: 64, task_bytes: {{{taskBytes}}} }
               - name: base-run
                 train:
                   from_scratch: { config: "${inputs.config}", seed: 1 }
@@ -72,10 +74,10 @@ internal static class TinyPipeline
         return path;
     }
 
-    private static string Corpus()
+    private static string Corpus(int lines)
     {
         var text = new StringBuilder();
-        for (int i = 0; i < 400; i++)
+        for (int i = 0; i < lines; i++)
             text.AppendLine(CultureInfo.InvariantCulture, $$"""{"text": "{{Who[i % 5]}} {{Does[i / 5 % 5]}} {{What[i / 25 % 5]}} and {{Who[(i + 2) % 5]}} {{Does[i / 7 % 5]}} {{What[i / 3 % 5]}}."}""");
         return text.ToString();
     }

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Drover.Cli.Jobs;
 using Drover.Protocol.Common.V1;
+using Drover.Protocol.Gateway.V1;
 using Google.Protobuf;
 using Grpc.Core;
 using Spectre.Console;
@@ -15,6 +16,12 @@ internal static class JobsCommands
     private static readonly Option<int> Count = new("--count") { Description = "How many of each, newest first", DefaultValueFactory = _ => 20 };
     private static readonly Option<long> From = new("--from") { Description = "Show only events after this revision" };
 
+    private static readonly Option<string> Step = new("--step") { Description = "Begin at this step. Default: the first that did not succeed", DefaultValueFactory = _ => "" };
+    private static readonly Option<bool> Detach = new("--detach") { Description = "Print the new job's name and do not watch it" };
+
+    private static readonly Option<JobState> State = EnumOption.Of<JobState>(
+        "--state", "Only jobs in this state", ("queued", JobState.Queued), ("running", JobState.Running), ("succeeded", JobState.Succeeded), ("failed", JobState.Failed), ("cancelling", JobState.Cancelling), ("cancelled", JobState.Cancelled));
+
     public static Command Build() => new("jobs", "List, watch and cancel jobs. Jobs survive a restart of the gateway and of the services.")
     {
         new Command("list", """
@@ -22,7 +29,7 @@ internal static class JobsCommands
 
             Example:
               drover jobs list --all
-            """) { All, Count }.Does(ListAsync),
+            """) { All, Count, State }.Does(ListAsync),
         new Command("show", """
             Print a job with its spec and result as JSON.
 
@@ -45,6 +52,13 @@ internal static class JobsCommands
             Example:
               drover jobs cancel jobs/pipeline-1a2b3c
             """) { Name }.Does(CancelAsync),
+        new Command("retry", """
+            Start a pipeline that ended again, as a new one: finished steps are taken over, a broken training goes on from its last checkpoint.
+
+            Examples:
+              drover jobs retry jobs/pipeline-1a2b3c
+              drover jobs retry jobs/pipeline-1a2b3c --step training
+            """) { Name, Step, Detach }.Does(RetryAsync),
     };
 
     /// <summary>Cancels a job and prints how it stands.</summary>
@@ -59,8 +73,18 @@ internal static class JobsCommands
 
     private static Task<int> CancelAsync(CliContext context, ParseResult parse) => CancelAsync(context, parse.GetValue(Name)!);
 
+    private static async Task<int> RetryAsync(CliContext context, ParseResult parse)
+    {
+        string given = parse.GetValue(Name)!;
+        var request = new RetryPipelineRequest { RequestId = Guid.NewGuid().ToString(), Name = given.StartsWith("jobs/", StringComparison.Ordinal) ? given : "jobs/" + given, FromStep = parse.GetValue(Step)! };
+        Pipeline pipeline = (await context.Gateway.RetryPipelineAsync(request, cancellationToken: context.Cancellation).ConfigureAwait(false)).Pipeline;
+        context.Write(pipeline, () => pipeline.Job.Name);
+        return parse.GetValue(Detach) ? ExitCodes.Ok : await new JobWatch(context, new JobSources(context).Pipelines, pipeline.Job.Name).RunAsync().ConfigureAwait(false);
+    }
+
     private static async Task<int> ListAsync(CliContext context, ParseResult parse)
     {
+        JobState state = parse.GetValue(State);
         var sources = new JobSources(context);
         var jobs = new List<Job>();
         foreach (JobSource source in parse.GetValue(All) ? sources.All : [sources.Pipelines])
@@ -78,7 +102,7 @@ internal static class JobsCommands
         }
 
         Table table = new Table().Border(TableBorder.Rounded).AddColumns("job", "state", "progress", "created");
-        foreach (Job job in jobs.OrderByDescending(job => job.CreateTime))
+        foreach (Job job in jobs.Where(job => state == JobState.Unspecified || job.State == state).OrderByDescending(job => job.CreateTime))
         {
             if (context.Json)
                 context.WriteJson(job);

@@ -6,7 +6,7 @@ using Drover.Protocol.Gateway.V1;
 namespace Drover.Gateway.Pipelines;
 
 /// <summary>Pipelines as resources: checked and created once per request id, looked up, listed, cancelled.</summary>
-internal sealed class PipelineCatalog(JobQueue queue, PipelineStore store, PipelineHistory history, InputStore inputs)
+internal sealed class PipelineCatalog(JobQueue queue, PipelineStore store, PipelineHistory history, InputStore inputs, FinishedSteps finished)
 {
     /// <summary>Checks a pipeline and, unless it is a dry run, creates its job.</summary>
     /// <exception cref="Drover.Errors.DroverException">InvalidArgument, listing every problem; AlreadyExists.</exception>
@@ -21,11 +21,24 @@ internal sealed class PipelineCatalog(JobQueue queue, PipelineStore store, Pipel
         }
 
         PipelineValidator.Require(problems);
+        if (spec.Retry is not null)
+            finished.Of(spec);
         if (!request.DryRun)
             return Describe(queue.Create(PipelineExecutor.KindName, request.RequestId, spec));
         var pipeline = new Pipeline { Spec = spec };
         pipeline.Steps.Add(spec.Steps.Select(step => new StepStatus { Name = step.Name, State = JobState.Queued }));
         return pipeline;
+    }
+
+    /// <summary>Starts a pipeline that ended again, as a new one that takes finished steps over.</summary>
+    /// <exception cref="Drover.Errors.DroverException">NotFound; FailedPrecondition; InvalidArgument for a step that is none.</exception>
+    public Task<Pipeline> RetryAsync(RetryPipelineRequest request, CancellationToken cancellation)
+    {
+        PipelineSpec spec = queue.Get(request.Name, PipelineExecutor.KindName).Spec<PipelineSpec>();
+        string from = request.FromStep.Length > 0 ? request.FromStep
+            : spec.Steps.FirstOrDefault(step => store.FindStep(request.Name, step.Name)?.State != JobState.Succeeded)?.Name ?? spec.Steps[^1].Name;
+        spec.Retry = new RetrySource { Pipeline = request.Name, FromStep = from };
+        return CreateAsync(new CreatePipelineRequest { RequestId = request.RequestId, Spec = spec }, cancellation);
     }
 
     /// <summary>A pipeline that must be there.</summary>
@@ -38,9 +51,9 @@ internal sealed class PipelineCatalog(JobQueue queue, PipelineStore store, Pipel
     }
 
     /// <summary>Pipelines, newest first.</summary>
-    public ListPipelinesResponse List(int pageSize, string pageToken)
+    public ListPipelinesResponse List(ListPipelinesRequest request)
     {
-        JobPage page = queue.List(PipelineExecutor.KindName, pageSize, pageToken);
+        JobPage page = queue.List(PipelineExecutor.KindName, request.PageSize, request.PageToken, request.States);
         return new ListPipelinesResponse { Pipelines = { page.Jobs.Select(Describe) }, NextPageToken = page.NextPageToken };
     }
 

@@ -9,7 +9,7 @@ using Google.Protobuf.WellKnownTypes;
 namespace Drover.Gateway.Pipelines;
 
 /// <summary>Runs the steps of a pipeline in order. Started again after a restart of the gateway, it goes on where it was.</summary>
-internal sealed class PipelineExecutor(PipelineStore store, PipelineHistory history, StepRunner runner, JobQueue queue, IHostApplicationLifetime lifetime) : JobExecutor<PipelineSpec, Empty>
+internal sealed class PipelineExecutor(PipelineStore store, PipelineHistory history, StepRunner runner, FinishedSteps finished, JobQueue queue, IHostApplicationLifetime lifetime) : JobExecutor<PipelineSpec, Empty>
 {
     /// <summary>The kind of pipelines' jobs.</summary>
     public const string KindName = "pipeline";
@@ -20,6 +20,7 @@ internal sealed class PipelineExecutor(PipelineStore store, PipelineHistory hist
     /// <inheritdoc />
     public override async Task<Empty> RunAsync(JobContext job, PipelineSpec spec, CancellationToken cancellation)
     {
+        TakeOver(job, spec);
         var outputs = new Dictionary<string, StepStatus>(StringComparer.Ordinal);
         for (int i = 0; i < spec.Steps.Count; i++)
         {
@@ -37,6 +38,15 @@ internal sealed class PipelineExecutor(PipelineStore store, PipelineHistory hist
 
         job.Report("done", spec.Steps.Count, spec.Steps.Count, "steps");
         return new Empty();
+    }
+
+    private void TakeOver(JobContext job, PipelineSpec spec)
+    {
+        StepStatus[] missing = [.. finished.Of(spec).Where(status => store.FindStep(job.Name, status.Name) is null)];
+        foreach (StepStatus status in missing)
+            store.SaveStep(job.Name, status);
+        if (missing.Length > 0)
+            job.Log(LogLine.Types.Severity.Info, $"Taken over from {spec.Retry.Pipeline}: {string.Join(", ", missing.Select(status => status.Name))}.");
     }
 
     private async Task<StepStatus> RunStepAsync(JobContext job, PipelineSpec spec, PipelineStep step, Dictionary<string, StepStatus> outputs, CancellationToken cancellation)

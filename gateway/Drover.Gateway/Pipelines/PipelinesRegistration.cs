@@ -12,6 +12,7 @@ internal static class PipelinesRegistration
         services.AddSingleton<PipelineHistory>();
         services.AddSingleton<PipelineCatalog>();
         services.AddSingleton<StepRunner>();
+        services.AddSingleton<FinishedSteps>();
         services.AddSingleton<ServiceRetry>();
         services.AddSingleton<IStepWork, TokenizerTrainingStep>();
         services.AddSingleton<IStepWork, ExpansionStep>();

@@ -15,15 +15,15 @@ internal static class SecurityRegistration
     public static Certificates AddSecurity(this WebApplicationBuilder builder, OwnService own)
     {
         SecurityOptions options = builder.Configuration.GetSection("Security").Get<SecurityOptions>() ?? new SecurityOptions();
-        bool isTls = own.Address.Scheme == Uri.UriSchemeHttps;
         Check(options, own);
-        var certificates = Certificates.Load(options, isTls);
+        bool isHttps = own.Address.Scheme == Uri.UriSchemeHttps;
+        var certificates = Certificates.Load(options, isHttps);
         string audit = options.AuditFile.Length > 0 ? options.AuditFile
             : options.Authentication == "none" ? "none"
             : Path.Combine(DroverHost.DataFolder(builder.Configuration, "access"), $"audit-{own.Name}.jsonl");
         builder.Services.AddSingleton(options);
         builder.Services.AddSingleton(certificates);
-        builder.Services.AddSingleton(ServiceKey.Load(options, isTls, builder.Configuration));
+        builder.Services.AddSingleton(ServiceKey.Load(options, isHttps || certificates.Own is not null, builder.Configuration));
         builder.Services.AddSingleton(p => new ApiKeyStore(p.GetRequiredService<IObjectStore>(), p.GetRequiredService<TimeProvider>()));
         builder.Services.AddSingleton<CallLimits>();
         builder.Services.AddSingleton<Authenticator>();

@@ -1,9 +1,9 @@
-// Calls of the JSON API. The key lives in this tab only; an address may carry it once, after '#key=' (drover dashboard).
+// Calls of the JSON API. The key lives in this tab only; an address may carry it once, before the place (drover dashboard).
 
-const carried = /^#key=(drover_\w+)$/.exec(location.hash);
+const carried = /^#key=(drover_\w+)(\/.*)?$/.exec(location.hash);
 if (carried) {
   sessionStorage.setItem("key", carried[1]);
-  history.replaceState(null, "", "/#/");
+  history.replaceState(null, "", `/#${carried[2] ?? "/"}`);
 }
 
 export class Failure extends Error {

@@ -1,12 +1,12 @@
 // One pipeline or job: its state, its steps, live curves of training, checkpoints and log.
 import { watch } from "./api.js";
 import { Chart } from "./chart.js";
-import { badge, bytes, clock, count, duration, element, isOver, progress, say, short, stateOf, table } from "./page.js";
+import { badge, bytes, clock, count, duration, element, isOver, progress, say, short, stateOf, table, took } from "./page.js";
 
 const LOG_LINES = 2000;
 const METRICS = [
   ["loss", "Loss", { smooth: true }], ["learningRate", "Learning rate", {}], ["gradNorm", "Gradient norm", { smooth: true }],
-  ["tokensPerSecond", "Tokens per second", { smooth: true }], ["memoryBytes", "Memory of the largest rank", {}],
+  ["tokensPerSecond", "Tokens per second", { smooth: true }], ["memoryBytes", "Memory, largest rank", {}],
 ];
 
 export class JobPage {
@@ -66,6 +66,7 @@ export class JobPage {
     const charts = this.charts(step);
     for (const [key] of METRICS) charts[key].add(Number(metrics.step), Number(metrics[key]));
     charts.last = metrics;
+    charts.pace = charts.pace ? charts.pace + (metrics.stepSeconds - charts.pace) / 20 : metrics.stepSeconds;
   }
 
   write(time, severity, step, text) {
@@ -81,7 +82,7 @@ export class JobPage {
     const stop = !isOver(job.state) && element("button", { type: "button", class: "danger", onclick: () => this.source.cancel().catch((e) => say(e.message)) }, "Stop");
     this.put("head",
       element("h1", {}, this.title),
-      element("p", {}, badge(job.state), element("span", { class: "soft" }, ` · ${job.name} · created ${clock(job.createTime)}${job.startTime ? ` · took ${duration(job)}` : ""}${job.attempt > 1 ? ` · attempt ${job.attempt}` : ""}`)),
+      element("p", {}, badge(job.state), element("span", { class: "soft" }, ` · ${job.name} · created ${clock(job.createTime)}${job.startTime ? ` · ${isOver(job.state) ? "took" : "for"} ${duration(job)}` : ""}${job.attempt > 1 ? ` · attempt ${job.attempt}` : ""}`)),
       ...(job.failure ? [element("p", { class: "failure", role: "alert" }, job.failure.message)] : []),
       ...(steps || isOver(job.state) ? [] : [element("p", {}, progress(this.progress.get("") ?? job.progress, this.title))]),
       ...(stop ? [stop] : []));
@@ -100,7 +101,8 @@ export class JobPage {
       }
       for (const [key] of METRICS) if (charts[key].points.length > 0) charts[key].draw();
       const m = charts.last, p = this.progress.get(step);
-      if (m) charts.figures.replaceChildren(...[["step", `${count(m.step)}${p && Number(p.total) > 0 ? ` of ${count(p.total)}` : ""}`], ["loss", short(m.loss)], ["tokens per second", count(m.tokensPerSecond)], ["tokens seen", short(Number(m.tokensSeen))], ...(m.mfu > 0 ? [["of the peak", `${(m.mfu * 100).toFixed(0)} %`]] : [])].map(([label, value]) => element("li", {}, element("span", { class: "soft" }, label), element("b", {}, value))));
+      const left = p ? (Number(p.total) - Number(m?.step ?? 0)) * charts.pace : 0;
+      if (m) charts.figures.replaceChildren(...[["step", `${count(m.step)}${p && Number(p.total) > 0 ? ` of ${count(p.total)}` : ""}`], ["loss", short(m.loss)], ["tokens per second", count(m.tokensPerSecond)], ...(left > 0 && !isOver(this.resource.job.state) ? [["left", took(left)]] : []), ["tokens seen", short(Number(m.tokensSeen))], ...(m.mfu > 0 ? [["of the peak", `${(m.mfu * 100).toFixed(0)} %`]] : [])].map(([label, value]) => element("li", {}, element("span", { class: "soft" }, label), element("b", {}, value))));
     }
   }
 

@@ -26,7 +26,7 @@ export const bytes = (value) => {
   for (; size >= 1000 && unit < 4; unit++) size /= 1000;
   return `${unit === 0 ? size : size.toPrecision(3)} ${["B", "kB", "MB", "GB", "TB"][unit]}`;
 };
-export const clock = (time) => time ? new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" }) : "";
+export const clock = (time) => time ? new Date(time).toLocaleString(undefined, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hour12: false }) : "";
 export const took = (seconds) => seconds < 60 ? `${Math.round(seconds)} s` : seconds < 3600 ? `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s` : `${Math.floor(seconds / 3600)} h ${Math.round(seconds % 3600 / 60)} min`;
 export const duration = (job) => job.startTime ? took((new Date(job.endTime ?? Date.now()) - new Date(job.startTime)) / 1000) : "";
 export const shortName = (name) => name.replace(/^jobs\//, "");

@@ -1,6 +1,6 @@
 // What is shown at each address. A view fills <main> and goes on until its signal is aborted.
 import { call, Failure } from "./api.js";
-import { badge, bytes, clock, count, duration, element, progress, say, short, shortName, table } from "./page.js";
+import { badge, bytes, clock, count, duration, element, isOver, progress, say, short, shortName, table } from "./page.js";
 import { JobPage } from "./job.js";
 
 const link = (name, place = "jobs") => element("a", { href: `#/${place}/${shortName(name)}` }, shortName(name));
@@ -41,7 +41,7 @@ export const jobs = (main, signal) => every(main, signal, 3, async () => {
     return [];
   })));
   const all = lists.flat().sort((a, b) => b.createTime.localeCompare(a.createTime));
-  const rows = all.map((job) => [link(job.name, job.kind === "pipeline" ? "pipelines" : "jobs"), badge(job.state), job.failure?.message ?? progress(job.progress, job.name), `${job.attempt}`, clock(job.createTime), duration(job)]);
+  const rows = all.map((job) => [link(job.name, job.kind === "pipeline" ? "pipelines" : "jobs"), badge(job.state), job.failure?.message ?? (isOver(job.state) ? "" : progress(job.progress, job.name)), `${job.attempt}`, clock(job.createTime), duration(job)]);
   return [element("h1", {}, "Jobs"), ...silent.map((text) => element("p", { class: "failure" }, text)), table("Jobs of all services, newest first", ["Job", "State", "Progress", "#Attempt", "Created", "Took"], rows, "No job yet.")];
 });
 
