@@ -49,7 +49,7 @@ internal static class VocabularyRows
         if (!vocabulary.IsCut)
             return (ids, null);
         Tensor row = ids - vocabulary.FirstId;
-        Tensor inside = row.ge(0).logical_and(row.lt(rows));
+        Tensor inside = row.ge(0).bitwise_and(row.lt(rows));
         return (row.mul(inside), inside.to(ScalarType.Float32));
     }
 }

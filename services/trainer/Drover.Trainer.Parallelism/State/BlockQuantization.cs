@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Drover.Trainer.Parallelism;
@@ -27,15 +29,16 @@ internal static class BlockQuantization
         """;
 
     private static readonly jit.CompilationUnit Unit = jit.compile(Source);
+    private static readonly ConcurrentDictionary<(bool IsSigned, DeviceType Type, int Index), Table> Tables = new();
 
     /// <summary>Codes, one byte a value, and scales, fp32, one a block.</summary>
     /// <param name="values">Fp32, flat, whole blocks.</param>
     /// <param name="isSigned">Whether some may be negative.</param>
     public static (Tensor Codes, Tensor Scales) Quantize(Tensor values, bool isSigned) =>
-        Unit.invoke("quantize", values, (isSigned ? Signed : Unsigned).Midpoints) is ValueTuple<Tensor, Tensor> two ? two : throw new InvalidOperationException("The script gave no two tensors.");
+        Unit.invoke("quantize", values, TableOf(isSigned, values.device).Midpoints) is ValueTuple<Tensor, Tensor> two ? two : throw new InvalidOperationException("The script gave no two tensors.");
 
     /// <summary>The values of <see cref="Quantize"/>, fp32, flat.</summary>
-    public static Tensor Dequantize(Tensor codes, Tensor scales, bool isSigned) => (Tensor)Unit.invoke("dequantize", codes, scales, (isSigned ? Signed : Unsigned).Numbers)!;
+    public static Tensor Dequantize(Tensor codes, Tensor scales, bool isSigned) => (Tensor)Unit.invoke("dequantize", codes, scales, TableOf(isSigned, codes.device).Numbers)!;
 
     /// <summary>
     /// The 256 numbers, rising. For each power of ten from 1e-6 to 1 the middles of equal stretches of a tenth of it to it, twice as many for each power (of
@@ -59,15 +62,15 @@ internal static class BlockQuantization
         return [.. numbers.Order().Select(n => (float)n)];
     }
 
-    private static readonly Table Signed = new(isSigned: true), Unsigned = new(isSigned: false);
+    private static Table TableOf(bool isSigned, Device device) => Tables.GetOrAdd((isSigned, device.type, device.index), _ => new Table(isSigned, device));
 
     private sealed class Table
     {
-        public Table(bool isSigned)
+        public Table(bool isSigned, Device device)
         {
             float[] numbers = NumbersOf(isSigned);
-            Numbers = tensor(numbers).DetachFromDisposeScope();
-            Midpoints = tensor(numbers.Skip(1).Zip(numbers, (a, b) => (a + b) / 2).ToArray()).DetachFromDisposeScope();
+            Numbers = tensor(numbers, device: device).DetachFromDisposeScope();
+            Midpoints = tensor(numbers.Skip(1).Zip(numbers, (a, b) => (a + b) / 2).ToArray(), device: device).DetachFromDisposeScope();
         }
 
         public Tensor Numbers { get; }

@@ -49,7 +49,7 @@ internal sealed class QuantizedMoments : Moments
         using var scope = NewDisposeScope();
         long start = first / MomentBlocks.Size * MomentBlocks.Size;
         Tensor values = _moments[isSecond ? 1 : 0].Read(start, first + target.Length - start);
-        TensorMemory.FloatsOf(values).Slice((int)(first - start), target.Length).CopyTo(target);
+        TensorMemory.CopyOut(values, first - start, target);
     }
 
     public override void Set(bool isSecond, long first, ReadOnlySpan<float> source) => _moments[isSecond ? 1 : 0].Set(first, source);
@@ -98,7 +98,7 @@ internal sealed class QuantizedMoments : Moments
                 if (blocks > 0)
                 {
                     using var scope = NewDisposeScope();
-                    Write(first + done, tensor(source.Slice(done, blocks * MomentBlocks.Size).ToArray()));
+                    Write(first + done, tensor(source.Slice(done, blocks * MomentBlocks.Size).ToArray(), device: codes.Values.device));
                     done += blocks * MomentBlocks.Size;
                     continue;
                 }
@@ -128,7 +128,7 @@ internal sealed class QuantizedMoments : Moments
         private void Finish(long block)
         {
             using var scope = NewDisposeScope();
-            Write(block * MomentBlocks.Size, tensor(_parts[block].Values));
+            Write(block * MomentBlocks.Size, tensor(_parts[block].Values, device: codes.Values.device));
             _parts.Remove(block);
         }
     }
