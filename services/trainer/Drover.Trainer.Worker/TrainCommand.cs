@@ -24,7 +24,7 @@ internal static class TrainCommand
             throw new DroverException(FailureCode.FailedPrecondition, "DATASET_CHANGED", $"The dataset '{spec.Dataset}' is not the one that '{train.ResumeFrom}' was trained on. Start a run of another name.");
 
         long steps = TotalSteps(train, rows.RowCount);
-        using var engine = new TrainingEngine(EngineSpecOf(spec, train, steps), config, rank.Collectives, rows);
+        using var engine = new TrainingEngine(EngineSpecOf(rank, train, steps), config, rank.Collectives, rows);
         if (resume is not null)
             engine.LoadState(resume.Manifest.Step, ModelSource.FromCheckpoint(resume).Read, resume.Manifest.LossScale, resume.Manifest.Guard);
         else if (weights is not null)
@@ -78,11 +78,12 @@ internal static class TrainCommand
         return (source.Config, source.Read);
     }
 
-    private static EngineSpec EngineSpecOf(WorkerSpec spec, TrainSpec train, long steps) => new()
+    private static EngineSpec EngineSpecOf(RankContext rank, TrainSpec train, long steps) => new()
     {
-        Precision = EvaluateCommand.PrecisionOf(spec),
+        Device = rank.Device,
+        Precision = EvaluateCommand.PrecisionOf(rank.Spec),
         GlobalBatchRows = train.GlobalBatchRows,
-        MicroBatchRows = spec.MicroBatchRows,
+        MicroBatchRows = rank.Spec.MicroBatchRows,
         Activations = train.Activations,
         HeadChunkTokens = train.HeadChunkTokens,
         Parallel = train.Parallel,
@@ -115,7 +116,7 @@ internal static class TrainCommand
         MaxGradNorm = train.MaxGradNorm,
         NeftuneAlpha = train.NeftuneAlpha,
         Seed = train.Seed,
-        Threads = spec.Threads,
+        Threads = rank.Spec.Threads,
     };
 
     private static ScheduleSpec ScheduleOf(TrainSchedule schedule, long steps) => new()

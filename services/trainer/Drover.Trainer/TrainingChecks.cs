@@ -9,7 +9,7 @@ using Drover.Tokenization;
 namespace Drover.Trainer;
 
 /// <summary>Whether a spec can run: its fields, all wrong ones at once, and then whether the things it names are there and fit together.</summary>
-internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher)
+internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher, GpuCheck gpus)
 {
     /// <summary>Checks a training spec and tells what would lie where.</summary>
     /// <exception cref="DroverException">InvalidArgument (fields), NotFound, FailedPrecondition, AlreadyExists (the run's name).</exception>
@@ -18,6 +18,8 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
         LlamaConfig config = await RequireAsync(TrainingSpecs.Problems(spec), spec, cancellation).ConfigureAwait(false);
         if (spec.Ranks > 1 && launcher.FindMpirun() is null)
             throw launcher.MpirunMissing(spec.Ranks);
+        if (spec.Device == Device.Cuda)
+            await gpus.RequireAsync(spec, cancellation).ConfigureAwait(false);
         (DatasetManifest manifest, _) = await PackedDataset.ReadManifestAsync(store, spec.Dataset, cancellation).ConfigureAwait(false);
         CheckVocabulary(spec.Dataset, manifest, config);
         foreach (HeldOutDataset heldOut in spec.HeldOut?.Datasets ?? [])

@@ -16,7 +16,7 @@ internal sealed class WorkerLauncher(TrainerOptions options, WorkFolder work, Ob
 {
     private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(50);
     private static readonly string[] ForwardedVariables =
-        ["PATH", "HOME", "DOTNET_ROOT", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "ONEDNN_PRIMITIVE_CACHE_CAPACITY", WorkerSpec.AccessKeyVariable, WorkerSpec.SecretKeyVariable];
+        ["PATH", "HOME", "DOTNET_ROOT", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "PYTORCH_TENSOREXPR", "CUDA_VISIBLE_DEVICES", "NCCL_SOCKET_IFNAME", "NCCL_DEBUG", WorkerSpec.AccessKeyVariable, WorkerSpec.SecretKeyVariable];
 
     /// <summary>What every worker is told.</summary>
     public WorkerSpec NewSpec(string attemptFolder) => new()
@@ -88,6 +88,9 @@ internal sealed class WorkerLauncher(TrainerOptions options, WorkFolder work, Ob
         info.Environment["MKL_NUM_THREADS"] = threads;
         // Documents of every length are shapes of every size: the library would keep a thousand kernels for them.
         info.Environment["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] = "256";
+        // On GPUs libtorch would compile fused kernels of our scripts for shapes that change with every batch.
+        if (spec.Device != WorkerSpec.Cpu)
+            info.Environment["PYTORCH_TENSOREXPR"] = "0";
         if (store.S3AccessKey.Length > 0)
             (info.Environment[WorkerSpec.AccessKeyVariable], info.Environment[WorkerSpec.SecretKeyVariable]) = (store.S3AccessKey, store.S3SecretKey);
         // Or the runtime sends the terminal's control sequences into the logs.

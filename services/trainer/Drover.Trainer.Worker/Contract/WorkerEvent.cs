@@ -26,6 +26,8 @@ internal sealed record WorkerEvent
     public GeneratedEvent? Generated { get; init; }
 
     public GeneratedAllEvent? GeneratedAll { get; init; }
+
+    public DevicesEvent? Devices { get; init; }
 }
 
 /// <summary>Everything is loaded; steps begin.</summary>
@@ -54,6 +56,9 @@ internal sealed record RollbackEvent(long Step, long NextBatch, string Message);
 
 /// <summary>The last event of a run that was not cut off.</summary>
 internal sealed record EndedEvent(long StepsDone, bool Stopped);
+
+/// <summary>Why ranks cannot compute on this host's GPUs; empty where they can.</summary>
+internal sealed record DevicesEvent(string Problem);
 
 internal sealed record EvaluatedEvent(double LossSum, long LabelTokens);
 

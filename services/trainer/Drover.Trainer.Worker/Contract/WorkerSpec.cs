@@ -12,6 +12,8 @@ internal sealed record WorkerSpec
 {
     public const string AccessKeyVariable = "DROVER_ObjectStore__S3AccessKey";
     public const string SecretKeyVariable = "DROVER_ObjectStore__S3SecretKey";
+    public const string Cpu = "cpu";
+    public const string Cuda = "cuda";
 
     /// <summary>Events are appended here by rank 0, one JSON object a line.</summary>
     public required string EventsFile { get; init; }
@@ -31,6 +33,9 @@ internal sealed record WorkerSpec
     /// <summary>Threads of each rank; 0 for all cores.</summary>
     public int Threads { get; init; }
 
+    /// <summary>"auto" (a GPU for each rank where there is one), <see cref="Cpu"/> or <see cref="Cuda"/>.</summary>
+    public string Device { get; init; } = "auto";
+
     /// <summary>"fp32", "bf16" or "fp16".</summary>
     public string Precision { get; init; } = "bf16";
 
@@ -44,6 +49,8 @@ internal sealed record WorkerSpec
     public EvaluateSpec? Evaluate { get; init; }
 
     public GenerateSpec? Generate { get; init; }
+
+    public DevicesSpec? Devices { get; init; }
 }
 
 internal sealed record StoreSpec(string Folder, string S3Endpoint, string S3Bucket, string S3Region);
@@ -153,6 +160,9 @@ internal sealed record TrainHeldOutDataset(string Label, string Dataset);
 
 /// <summary>Dynamic loss scaling: see the engine's LossScaleSpec.</summary>
 internal sealed record TrainLossScale(double Initial, double GrowthFactor, double BackoffFactor, long GrowthInterval);
+
+/// <summary>Asks whether so many ranks can compute on this host's GPUs.</summary>
+internal sealed record DevicesSpec(int Ranks);
 
 internal sealed record EvaluateSpec(string Model);
 
