@@ -41,7 +41,7 @@ internal sealed class PartDigests
         if (_digests.Count == 0)
             return true;
         string parts = (_digests.Count / 16).ToString(CultureInfo.InvariantCulture);
-        Tag = $"{Convert.ToHexStringLower(MD5.HashData(_digests.ToArray()))}-{parts}";
+        Tag = $"{Convert.ToHexStringLower(S3Checksum.Of(_digests.ToArray()))}-{parts}";
         return stored.Tag == Tag || !stored.Tag.EndsWith("-" + parts, StringComparison.Ordinal) || stored.Tag.Length != Tag.Length;
     }
 

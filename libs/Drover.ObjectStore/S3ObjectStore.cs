@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.Http.Headers;
 using System.Runtime.CompilerServices;
-using System.Security.Cryptography;
 using Drover.Errors;
 using Minio;
 using Minio.DataModel;
@@ -197,7 +196,7 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
         request.Content.Headers.ContentLength = content.Length - content.Position;
         // The server refuses what arrives otherwise.
         long at = content.Position;
-        request.Content.Headers.ContentMD5 = await MD5.HashDataAsync(content, cancellation).ConfigureAwait(false);
+        request.Content.Headers.ContentMD5 = await S3Checksum.OfAsync(content, cancellation).ConfigureAwait(false);
         content.Position = at;
         if (condition == PutCondition.IfAbsent)
             request.Headers.TryAddWithoutValidation("If-None-Match", "*");

@@ -37,7 +37,7 @@ internal sealed class BuildHarness : IDisposable
     {
         await PutAsync(spec.Tokenizer + "/tokenizer.json", [.. "{}"u8]);
         IReadOnlyList<ObjectInfo> files = await new SpecChecker(Store).CheckAsync(spec, Cancellation);
-        return await new BuildPlanner(Store).PlanAsync(DatasetSpecs.Complete(spec), files, Tokenizer, null, _ => { }, Cancellation);
+        return await new BuildPlanner(Store).PlanAsync(DatasetSpecs.Complete(spec), files, Tokenizer, "", null, _ => { }, Cancellation);
     }
 
     public async Task<List<CompletionRecord>> RunAsync(BuildPlan plan, TaskPhase phase = TaskPhase.Rows)

@@ -4,6 +4,7 @@ using Drover.DataPrep.Documents;
 using Drover.Errors;
 using Drover.Formats.Datasets;
 using Drover.Protocol.DataPrep.V1;
+using Drover.Tokenization;
 
 namespace Drover.DataPrep.Tests;
 
@@ -49,6 +50,27 @@ public sealed class ConversationTests
         DroverException e = Assert.Throws<DroverException>(() => new ConversationReader(Tokenizer, Spec("llama3")));
         Assert.Equal(FailureCode.FailedPrecondition, e.Code);
         Assert.Contains("<|start_header_id|>", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void The_tokenizers_own_template_is_written_and_its_special_tokens_are_tokens()
+    {
+        const string Template = "{{ '<s>' }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% if m.role == 'assistant' %}{{ '</s>' }}{% endif %}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}";
+        var reader = new ConversationReader(new NamedSpecials(), Spec("tokenizer"), Template);
+        TokenizedDocument document = reader.Tokenize(reader.Extract(JsonDocument.Parse(Three).RootElement)).Document!;
+        Assert.Equal("<s>[system]S[user]U0[assistant]A0</s>[user]U1[assistant]A1</s>[user]U2[assistant]A2</s>", Render(document.Ids));
+        Assert.Equal(["A0</s>", "A1</s>", "A2</s>"], Said(document));
+        Assert.Equal(3, document.Ids.Count(i => i == Tokenizer.EosId));
+
+        const string Marked = "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}!{% endgeneration %}{% else %}({{ m.content }}){% endif %}{% endfor %}";
+        reader = new ConversationReader(new NamedSpecials(), Spec("tokenizer"), Marked);
+        Assert.Equal(["A0!", "A1!", "A2!"], Said(reader.Tokenize(reader.Extract(JsonDocument.Parse(Three).RootElement)).Document!));
+
+        const string Refusing = "{{ raise_exception('no system turns') }}";
+        reader = new ConversationReader(new NamedSpecials(), Spec("tokenizer"), Refusing);
+        RejectedException e = Assert.Throws<RejectedException>(() => reader.Tokenize(reader.Extract(JsonDocument.Parse(Three).RootElement)));
+        Assert.Equal(RejectReasons.TemplateRefused, e.Reason);
+        Assert.Contains("no system turns", e.Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -127,4 +149,30 @@ public sealed class ConversationTests
     private static string[] Said(TokenizedDocument document) => [.. document.Labels.Select(r => Render(document.Ids[r.Start..r.End]))];
 
     private static string Render(int[] ids) => string.Concat(ids.Select(i => i == 1 ? "<s>" : i == 2 ? "</s>" : Tokenizer.PieceOf(i)));
+
+    /// <summary>Bytes, and special tokens that have names.</summary>
+    private sealed class NamedSpecials : ITextTokenizer
+    {
+        public TokenizerFamily Family => Tokenizer.Family;
+
+        public int VocabularySize => Tokenizer.VocabularySize;
+
+        public int BosId => Tokenizer.BosId;
+
+        public int EosId => Tokenizer.EosId;
+
+        public int PadId => -1;
+
+        public int UnkId => 0;
+
+        public string ContentHash => Tokenizer.ContentHash;
+
+        public int[] Encode(string text) => Tokenizer.Encode(text);
+
+        public string Decode(IReadOnlyList<int> ids, bool skipSpecialTokens) => Tokenizer.Decode(ids, skipSpecialTokens);
+
+        public string PieceOf(int id) => id switch { 0 => "<unk>", 1 => "<s>", 2 => "</s>", _ => Tokenizer.PieceOf(id) };
+
+        public bool IsSpecial(int id) => Tokenizer.IsSpecial(id);
+    }
 }

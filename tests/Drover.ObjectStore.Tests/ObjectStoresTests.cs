@@ -47,8 +47,9 @@ public sealed class ObjectStoresTests
         probe.Start();
         int port = ((IPEndPoint)probe.LocalEndpoint).Port;
         probe.Stop();
-        var options = new ObjectStoreOptions { S3Endpoint = $"http://127.0.0.1:{port}", S3AccessKey = "a", S3SecretKey = "b" };
-        using var store = (S3ObjectStore)ObjectStores.Open(options);
+        var options = new ObjectStoreOptions { S3Endpoint = $"http://127.0.0.1:{port}", S3AccessKey = "a", S3SecretKey = "b", S3PatienceSeconds = 0 };
+        IObjectStore store = ObjectStores.Open(options);
+        using var owned = (IDisposable)store;
         foreach (Func<Task> action in new Func<Task>[]
         {
             async () => await store.FindAsync("a", cancellation),

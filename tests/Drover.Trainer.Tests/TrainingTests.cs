@@ -39,6 +39,9 @@ public sealed class TrainingTests : IAsyncLifetime
             boards.Add(file.Key);
         List<(long Step, string Tag, float Value)> scalars = TensorBoardReader.Read(await _world.Store.ReadAllBytesAsync(Assert.Single(boards), Cancellation));
         Assert.Empty(_world.AttemptFolders("runs/learns"));
+        Assert.All(events.Where(e => e.StepMetrics is not null), e => Assert.InRange(e.StepMetrics.Mfu, 1e-9, 1));
+        foreach (string tag in new[] { "speed/mfu", "memory/weights_device_bytes", "memory/optimizer_device_bytes", "memory/activations_device_bytes" })
+            Assert.Equal(20, scalars.Count(s => s.Tag == tag && s.Value > 0));
         Assert.Equal(losses.Select((loss, i) => (i + 1L, (float)loss)), scalars.Where(s => s.Tag == "train/loss").Select(s => (s.Step, s.Value)));
     }
 

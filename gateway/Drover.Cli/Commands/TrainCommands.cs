@@ -14,6 +14,7 @@ internal static class TrainCommands
     private static readonly Option<string> Dataset = new("--dataset") { Description = "E.g. datasets/my-data", Required = true, HelpName = "DATASET" };
     private static readonly Option<int> MicroBatch = new("--micro-batch") { Description = "Rows of one forward pass on one rank", DefaultValueFactory = _ => 1 };
     private static readonly Option<Precision> PrecisionOption = EnumOption.Of("--precision", "Type of the weights in compute", ("bf16", Precision.Bf16), ("fp32", Precision.Fp32), ("fp16", Precision.Fp16));
+    private static readonly Option<int> ProfileSteps = new("--steps") { Description = "How many; 0 means 2" };
 
     public static Command Build()
     {
@@ -42,6 +43,12 @@ internal static class TrainCommands
             Example:
               drover train cancel jobs/training-1a2b3c
             """) { Job }.Does((context, parse) => JobsCommands.CancelAsync(context, parse.GetValue(Job)!)),
+        new Command("profile", """
+            Profile the next steps of a training run that is under way: time by block and by border action, as a table and as a chrome trace.
+
+            Example:
+              drover train profile jobs/training-1a2b3c --steps 3
+            """) { Job, ProfileSteps }.Does(ProfileAsync),
         new Command("evaluate", """
             Measure the loss of a model on a dataset.
 
@@ -49,6 +56,15 @@ internal static class TrainCommands
               drover train evaluate models/my-model --dataset datasets/held-out
             """) { Model, Dataset, MicroBatch, PrecisionOption, JobStart.Detach }.Does(EvaluateAsync),
     };
+
+    private static async Task<int> ProfileAsync(CliContext context, ParseResult parse)
+    {
+        (_, JobView view) = await new JobSources(context).FindAsync(parse.GetValue(Job)!).ConfigureAwait(false);
+        var request = new ProfileTrainingJobRequest { Name = view.Job.Name, Steps = parse.GetValue(ProfileSteps) };
+        ProfileTrainingJobResponse answer = await context.Trainer.ProfileTrainingJobAsync(request, cancellationToken: context.Cancellation).ConfigureAwait(false);
+        context.Write(answer, () => $"Asked for. The profile will lie in {answer.Profiles}; the job's log tells when ('drover train watch {view.Job.Name}').");
+        return ExitCodes.Ok;
+    }
 
     private static async Task<int> EvaluateAsync(CliContext context, ParseResult parse)
     {

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using Drover.Cli.Inputs;
 using Drover.Cli.Jobs;
 using Drover.Protocol.Trainer.V1;
@@ -12,7 +13,8 @@ internal static class TrainStartCommand
     private static readonly Option<string?> Model = new("--model") { Description = "Begin with a Hugging Face folder or reference", HelpName = "MODEL" };
     private static readonly Option<string?> Config = new("--config") { Description = "Begin with random weights for this config.json", HelpName = "PATH" };
     private static readonly Option<string?> Checkpoint = new("--checkpoint") { Description = "Begin with the weights of a checkpoint", HelpName = "CHECKPOINT" };
-    private static readonly Option<string> Dataset = new("--dataset") { Description = "E.g. datasets/my-data", Required = true, HelpName = "DATASET" };
+    private static readonly Option<string[]> Dataset = new("--dataset") { Description = "E.g. datasets/my-data; given several times, or with a weight (my-data=0.5: an epoch reads half of its rows), a mixture", Required = true, HelpName = "DATASET[=WEIGHT]" };
+    private static readonly Option<int> Buckets = new("--mixture-buckets") { Description = "Of a mixture: bins that each dataset is divided into; an epoch reads one of each in turn", HelpName = "BUCKETS" };
     private static readonly Option<string> Tokenizer = new("--tokenizer") { Description = "The dataset's tokenizer", Required = true, HelpName = "TOKENIZER" };
     private static readonly Option<long> Steps = new("--steps") { Description = "Optimizer steps; or give --epochs" };
     private static readonly Option<double> Epochs = new("--epochs") { Description = "Passes over the dataset" };
@@ -64,7 +66,7 @@ internal static class TrainStartCommand
           drover train start my-run --model models/base --tokenizer tokenizers/my-tokenizer --dataset datasets/my-data --steps 100 --batch 8 --ranks 2
         """)
     {
-        Name, Model, Config, Checkpoint, Dataset, Tokenizer, Steps, Epochs, GlobalBatch, MicroBatch, Ranks, Threads, LearningRate, Schedule, Warmup, WarmupRatio, DecayRatio, WeightDecay,
+        Name, Model, Config, Checkpoint, Dataset, Buckets, Tokenizer, Steps, Epochs, GlobalBatch, MicroBatch, Ranks, Threads, LearningRate, Schedule, Warmup, WarmupRatio, DecayRatio, WeightDecay,
         Neftune, Frozen, EmbeddingsOnly, PrecisionOption, DeviceOption, Optimizer, Recompute, RecomputeModeOption, RecomputeBlocks, OffloadActivations, HeadChunk, CheckpointEvery, HeldOut, EvaluateEvery, Seed, DryRun, JobStart.Detach,
     }.Does(RunAsync);
 
@@ -90,7 +92,7 @@ internal static class TrainStartCommand
         var spec = new TrainingSpec
         {
             Name = parse.GetValue(Name),
-            Dataset = parse.GetValue(Dataset),
+            MixtureBuckets = parse.GetValue(Buckets),
             Steps = parse.GetValue(Steps),
             Epochs = parse.GetValue(Epochs),
             GlobalBatchRows = parse.GetValue(GlobalBatch),
@@ -115,7 +117,26 @@ internal static class TrainStartCommand
             spec.HeldOut = new HeldOutSpec { Datasets = { heldOut.Select(HeldOutDatasetOf) }, IntervalSteps = parse.GetValue(EvaluateEvery) };
         if (parse.GetValue(WeightDecay) is { } decay)
             spec.Optimizer.WeightDecay = decay;
+        SetDatasets(spec, parse.GetValue(Dataset)!);
         return spec;
+    }
+
+    private static void SetDatasets(TrainingSpec spec, string[] given)
+    {
+        if (given is [var one] && !one.Contains('='))
+        {
+            spec.Dataset = DatasetReference.Of(one);
+            return;
+        }
+
+        foreach (string text in given)
+        {
+            string[] parts = text.Split('=', 2);
+            double weight = 1;
+            if (parts.Length > 1 && !double.TryParse(parts[1], NumberStyles.Float, CultureInfo.InvariantCulture, out weight))
+                throw new Errors.DroverException(Errors.FailureCode.InvalidArgument, "INVALID_WEIGHT", $"--dataset '{text}': '{parts[1]}' is not a number.");
+            spec.Mixture.Add(new MixturePart { Dataset = DatasetReference.Of(parts[0]), Weight = weight });
+        }
     }
 
     private static HeldOutDataset HeldOutDatasetOf(string text) =>

@@ -24,6 +24,9 @@ internal sealed class TrainerForwarder(TrainerService.TrainerServiceClient clien
     public override Task<CancelTrainingJobResponse> CancelTrainingJob(CancelTrainingJobRequest request, ServerCallContext context) =>
         Forward.UnaryAsync<CancelTrainingJobRequest, CancelTrainingJobResponse>(Service, client.CancelTrainingJobAsync, request, context);
 
+    public override Task<ProfileTrainingJobResponse> ProfileTrainingJob(ProfileTrainingJobRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<ProfileTrainingJobRequest, ProfileTrainingJobResponse>(Service, client.ProfileTrainingJobAsync, request, context);
+
     public override Task WatchTrainingJob(WatchTrainingJobRequest request, IServerStreamWriter<WatchTrainingJobResponse> responseStream, ServerCallContext context) =>
         Forward.StreamAsync<WatchTrainingJobRequest, WatchTrainingJobResponse>(Service, client.WatchTrainingJob, request, responseStream, context);
 

@@ -20,6 +20,12 @@ public static class RunKeys
     /// <summary>Whether a name is that of a best checkpoint.</summary>
     public static bool IsBest(string name) => name.EndsWith("/checkpoints/" + BestName, StringComparison.Ordinal);
 
+    /// <summary>Folder of the profile of some steps, from the first of them on.</summary>
+    public static string Profile(string run, long step) => $"{Profiles(run)}/step-{step:D8}";
+
+    /// <summary>Folder of all profiles of a run.</summary>
+    public static string Profiles(string run) => $"runs/{run}/profiles";
+
     /// <summary>Folder of TensorBoard event files.</summary>
     public static string TensorBoard(string run) => $"runs/{run}/tensorboard";
 }

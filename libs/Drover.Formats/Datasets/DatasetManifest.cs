@@ -109,9 +109,18 @@ public sealed record DatasetSource(string Key, long Bytes, string Sha256);
 /// <param name="Sha256">Its digest, lower-case hex.</param>
 public sealed record DatasetShard(string File, long Rows, long Bytes, string Sha256)
 {
+    /// <summary>What was read for it; packing puts documents of all that into a row.</summary>
+    public IReadOnlyList<ShardSource> From { get; init; } = [];
+
     /// <summary>Its record batches, in order: each can be read and checked alone.</summary>
     public IReadOnlyList<ArrowBatch> Batches { get; init; } = [];
 }
+
+/// <summary>A stretch of a source.</summary>
+/// <param name="Key">Of the source.</param>
+/// <param name="FirstLine">Number of its first line, element or row.</param>
+/// <param name="Bytes">Bytes of the stretch.</param>
+public sealed record ShardSource(string Key, long FirstLine, long Bytes);
 
 /// <summary>A record batch of a shard.</summary>
 /// <param name="Offset">Its message's first byte.</param>

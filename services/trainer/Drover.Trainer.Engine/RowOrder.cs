@@ -5,7 +5,7 @@ namespace Drover.Trainer.Engine;
 /// and memory. A Feistel network over the next even power of two, walked until it lands inside the range (cycle walking;
 /// Black and Rogaway, 2002). So the rows of any step are known without the steps before it.
 /// </summary>
-public sealed class RowOrder
+public sealed class RowOrder : IRowOrder
 {
     private const int Rounds = 6;
     private readonly long _rows;
@@ -22,6 +22,9 @@ public sealed class RowOrder
         while (1L << (2 * _halfBits) < rows)
             _halfBits++;
     }
+
+    /// <inheritdoc />
+    public long RowsPerEpoch => _rows;
 
     /// <summary>The row at a position of the endless stream of epochs.</summary>
     public long RowAt(long position)

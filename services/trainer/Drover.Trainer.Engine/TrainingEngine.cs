@@ -22,14 +22,19 @@ public sealed class TrainingEngine : IDisposable
 {
     private readonly EngineSpec _spec;
     private readonly IRowSource _rows;
-    private readonly RowOrder _order;
     private readonly RankGrid _grid;
+    private readonly StepRows _stepRows;
     private readonly RankModel _model;
     private readonly StepPass _pass;
 
     /// <summary>Allocates this rank's share of weights, gradients and moments. Load or initialize the weights before the first step.</summary>
     /// <exception cref="DroverException">InvalidArgument for a spec that cannot run; Unimplemented, naming what of the config is not supported; FailedPrecondition when the rows do not fit the model.</exception>
-    public TrainingEngine(EngineSpec spec, LlamaConfig config, ICollectives collectives, IRowSource rows)
+    /// <param name="spec">The run.</param>
+    /// <param name="config">The model.</param>
+    /// <param name="collectives">The ranks.</param>
+    /// <param name="rows">What is read.</param>
+    /// <param name="order">In which order; null for all rows, shuffled anew each epoch.</param>
+    public TrainingEngine(EngineSpec spec, LlamaConfig config, ICollectives collectives, IRowSource rows, IRowOrder? order = null)
     {
         spec.Validate(config, collectives.WorldSize);
         if (rows.RowCount == 0)
@@ -38,8 +43,8 @@ public sealed class TrainingEngine : IDisposable
             set_num_threads(spec.Threads);
         (_spec, _rows, Config, Memory) = (spec, rows, config, new MemoryLedger(spec.Device));
         LossScale = spec.Precision == Precision.Fp16 ? spec.LossScale.Start : null;
-        _order = new RowOrder(rows.RowCount, spec.Seed);
         _grid = new RankGrid(spec.Parallel, collectives);
+        _stepRows = new StepRows(order ?? new RowOrder(rows.RowCount, spec.Seed), spec.GlobalBatchRows, spec.MicroBatchRows, _grid.Replicas);
         _model = new RankModel(config, spec, _grid, Memory);
         _pass = new StepPass(_model.Parts, _model.States, _grid, spec, Memory);
     }
@@ -253,21 +258,18 @@ public sealed class TrainingEngine : IDisposable
         return counts;
     }
 
-    // Place of a row in the step: accumulation first, then replica, then within the micro-batch, so that the rows of a step are
-    // the same for any layout.
     private List<MicroBatch> ReadMicroBatches(long step)
     {
-        int size = _spec.MicroBatchRows, accumulation = _spec.GlobalBatchRows / (size * _grid.Replicas);
-        var batches = new List<MicroBatch>(accumulation);
-        for (int a = 0; a < accumulation; a++)
+        var batches = new List<MicroBatch>(_stepRows.Accumulation);
+        foreach (long[] ids in _stepRows.IdsOf(BatchOf(step), _grid.Coordinates.Data))
         {
-            long first = (BatchOf(step) * _spec.GlobalBatchRows) + (((long)a * _grid.Replicas) + _grid.Coordinates.Data) * size;
-            long[] ids = [.. Enumerable.Range(0, size).Select(i => _order.RowAt(first + i))];
             PackedRow[] rows = [.. ids.Select(_rows.Read)];
             LanguageModel.CheckIds(Config, rows);
             batches.Add(new MicroBatch(rows, ids));
         }
 
+        // On the way while this step runs.
+        _rows.Prefetch(_stepRows.IdsOf(BatchOf(step) + 1, _grid.Coordinates.Data).SelectMany(ids => ids));
         return batches;
     }
 }

@@ -1,60 +1,38 @@
-using System.Text.Json;
-using System.Text.Json.Nodes;
-using Drover.Errors;
 using Drover.Formats.Datasets;
 using Drover.ObjectStore;
 
 namespace Drover.Trainer.Worker;
 
 /// <summary>
-/// Where a row of a dataset comes from, for messages: its shard by the manifest, and, where the plan of the build is still in the object store,
-/// the source file and the lines that the shard's task read. Packing puts documents of all of them into a row: nearer it is not known.
+/// Where a row comes from, for messages: its shard, and the stretches of source files that the shard's task read. Packing puts documents
+/// of all of them into a row: nearer it is not known.
 /// </summary>
-internal sealed class RowPlaces(IObjectStore store, string prefix, DatasetManifest manifest)
+/// <param name="datasets">In the order that numbers the rows.</param>
+internal sealed class RowPlaces(IReadOnlyList<PackedDataset> datasets)
 {
-    private JsonNode? _plan;
+    private const int MostSources = 3;
 
     /// <summary>The place of a row in words; null for a row that is not there.</summary>
     public string? Of(long row)
     {
-        for (int i = 0; i < manifest.Shards.Count; row -= manifest.Shards[i++].Rows)
+        foreach (PackedDataset dataset in datasets)
         {
-            if (row < manifest.Shards[i].Rows)
-                return string.Join(", ", new[] { $"row {row} of '{ObjectKey.Join(prefix, manifest.Shards[i].File)}'", SourceOf(i) }.OfType<string>());
+            foreach (DatasetShard shard in dataset.Manifest.Shards)
+            {
+                if (row < shard.Rows)
+                    return string.Join(", ", [$"row {row} of '{ObjectKey.Join(dataset.Prefix, shard.File)}'", .. Sources(shard)]);
+                row -= shard.Rows;
+            }
         }
 
         return null;
     }
 
-    // Task i of the plan wrote shard i.
-    private string? SourceOf(int shard)
+    private static IEnumerable<string> Sources(DatasetShard shard)
     {
-        try
-        {
-            _plan ??= ReadPlan() ?? new JsonObject();
-            if (_plan["tasks"]?.AsArray() is not { } tasks || tasks.Count != manifest.Shards.Count)
-                return null;
-            int source = tasks[shard]!["source"]!.GetValue<int>();
-            long first = tasks[shard]!["first_line"]!.GetValue<long>();
-            JsonNode? next = shard + 1 < tasks.Count && tasks[shard + 1]!["source"]!.GetValue<int>() == source ? tasks[shard + 1] : null;
-            string lines = next is null ? $"from line {first}" : $"lines {first} to {next["first_line"]!.GetValue<long>() - 1}";
-            return $"{lines} of '{_plan["sources"]![source]!["key"]!.GetValue<string>()}'";
-        }
-        catch (Exception e) when (e is DroverException or JsonException or InvalidOperationException or FormatException or NullReferenceException or ArgumentOutOfRangeException)
-        {
-            // It is a help, and of another room: a row is named by its shard then.
-            return null;
-        }
-    }
-
-    // On the step's own thread: a message about it is due, and the run waits.
-    private JsonNode? ReadPlan()
-    {
-        if (manifest.SpecHash.Length < 16 || !prefix.StartsWith("datasets/", StringComparison.Ordinal))
-            return null;
-        string key = ObjectKey.Join("builds", prefix["datasets/".Length..], manifest.SpecHash[..16], "plan.json");
-        return store.FindAsync(key, CancellationToken.None).AsTask().GetAwaiter().GetResult() is null
-            ? null
-            : JsonNode.Parse(store.ReadAllBytesAsync(key, CancellationToken.None).AsTask().GetAwaiter().GetResult());
+        foreach (ShardSource source in shard.From.Take(MostSources))
+            yield return $"{source.Bytes} bytes from line {source.FirstLine} of '{source.Key}'";
+        if (shard.From.Count > MostSources)
+            yield return $"{shard.From.Count - MostSources} more files";
     }
 }

@@ -16,15 +16,17 @@ internal static class TrainCommand
     {
         WorkerSpec spec = rank.Spec;
         TrainSpec train = spec.Train!;
-        using PackedDataset rows = await PackedDataset.OpenAsync(rank.Store, spec.Dataset, spec.CacheFolder, CancellationToken.None).ConfigureAwait(false);
+        using TrainingRows rows = await TrainingRows.OpenAsync(rank, train).ConfigureAwait(false);
         CheckpointReader? resume = train.ResumeFrom.Length == 0 ? null : await CheckpointReader.OpenAsync(rank.Store, train.ResumeFrom, CancellationToken.None).ConfigureAwait(false);
         (LlamaConfig config, StateReader? weights) = await OpenModelAsync(rank.Store, train, resume).ConfigureAwait(false);
-        CheckVocabulary(rows.Manifest, config, spec.Dataset);
-        if (resume is not null && resume.Manifest.DatasetHash != rows.ManifestHash)
-            throw new DroverException(FailureCode.FailedPrecondition, "DATASET_CHANGED", $"The dataset '{spec.Dataset}' is not the one that '{train.ResumeFrom}' was trained on. Start a run of another name.");
+        foreach (PackedDataset dataset in rows.Datasets)
+            CheckVocabulary(dataset.Manifest, config, dataset.Prefix);
+        string names = string.Join(", ", rows.Datasets.Select(d => d.Prefix));
+        if (resume is not null && resume.Manifest.DatasetHash != rows.Hash)
+            throw new DroverException(FailureCode.FailedPrecondition, "DATASET_CHANGED", $"The dataset '{names}' is not the one that '{train.ResumeFrom}' was trained on. Start a run of another name.");
 
-        long steps = TotalSteps(train, rows.RowCount);
-        using var engine = new TrainingEngine(EngineSpecOf(rank, train, steps), config, rank.Collectives, rows);
+        long steps = TotalSteps(train, rows.Order.RowsPerEpoch);
+        using var engine = new TrainingEngine(EngineSpecOf(rank, train, steps), config, rank.Collectives, rows.Source, rows.Order);
         if (resume is not null)
             engine.LoadState(resume.Manifest.Step, ModelSource.FromCheckpoint(resume).Read, resume.Manifest.LossScale, resume.Manifest.Guard);
         else if (weights is not null)
@@ -32,7 +34,7 @@ internal static class TrainCommand
         else
             engine.InitializeWeights(train.ScratchSeed);
         engine.SkipToBatch(train.FirstBatch);
-        engine.PlaceOfRow = new RowPlaces(rank.Store, spec.Dataset, rows.Manifest).Of;
+        engine.PlaceOfRow = new RowPlaces(rows.Datasets).Of;
 
         var blank = new CheckpointManifest
         {
@@ -46,9 +48,9 @@ internal static class TrainCommand
             HeldOut = resume?.Manifest.HeldOut,
             ModelConfig = config.ToJson(),
             RunSpec = train.RunSpec,
-            Dataset = spec.Dataset,
-            DatasetHash = rows.ManifestHash,
-            TokenizerHash = rows.Manifest.TokenizerHash,
+            Dataset = rows.Datasets[0].Prefix,
+            DatasetHash = rows.Hash,
+            TokenizerHash = rows.Datasets[0].Manifest.TokenizerHash,
             Shards = [],
             Tensors = [],
         };

@@ -14,6 +14,7 @@ internal sealed class TrainLoop : IDisposable
     private readonly long _steps;
     private readonly HeldOutEvaluation? _heldOut;
     private readonly CheckpointSaver _saver;
+    private readonly StepProfile _profile;
     private readonly RunBoard? _board;
     private readonly double _peakFlops;
     private CheckpointManifest _state;
@@ -28,6 +29,7 @@ internal sealed class TrainLoop : IDisposable
     {
         (_rank, _spec, _engine, _state, _steps, _heldOut) = (rank, spec, engine, state, steps, heldOut);
         _saver = new CheckpointSaver(rank, engine);
+        _profile = new StepProfile(rank, spec, engine);
         _board = RunBoard.Open(rank, spec);
         // Measured on all ranks at once, since that is how they compute.
         _peakFlops = spec.PeakFlops > 0 ? spec.PeakFlops : rank.Collectives.Sum(MatrixPeak.Measure(EvaluateCommand.PrecisionOf(rank.Spec), rank.Device));
@@ -42,7 +44,9 @@ internal sealed class TrainLoop : IDisposable
             Evaluate();
         while (_engine.StepsDone < _steps && !stopped)
         {
+            _profile.BeginStep();
             StepResult step = _engine.Step();
+            await _profile.EndStepAsync(step).ConfigureAwait(false);
             if (step.Anomaly is { Action: AnomalyAction.Rollback } rollback)
             {
                 await GoBackAsync(step, rollback).ConfigureAwait(false);
@@ -79,14 +83,15 @@ internal sealed class TrainLoop : IDisposable
 
     /// <summary>
     /// One small reduction a step in which the ranks agree on what comes next: whether any was asked to stop, whether all have written
-    /// their part of the save in flight; and the memory of the largest of them, resident (first) and as counted by class.
+    /// their part of the save in flight; whether a profile is asked for; and the memory of the largest of them, resident (first) and as counted by class.
     /// </summary>
     private (bool Stop, bool Written, RankMemory[] Memory) Agree()
     {
         RankMemory[] memory = RankMemory.Of(_engine.Memory);
-        double[] values = [_rank.Stop.IsMade ? 1 : 0, _saver.InFlight && !_saver.Written ? 1 : 0, .. memory.Select(m => (double)m.Bytes)];
+        double[] values = [_rank.Stop.IsMade ? 1 : 0, _saver.InFlight && !_saver.Written ? 1 : 0, _profile.Seen(), .. memory.Select(m => (double)m.Bytes)];
         _rank.Collectives.AllReduceMax(values);
-        return (values[0] > 0, _saver.InFlight && values[1] == 0, [.. memory.Select((m, i) => m with { Bytes = (long)values[i + 2] })]);
+        _profile.Ask((int)values[2]);
+        return (values[0] > 0, _saver.InFlight && values[1] == 0, [.. memory.Select((m, i) => m with { Bytes = (long)values[i + 3] })]);
     }
 
     // The service starts the ranks again from the last checkpoint: the save in flight is to be that.

@@ -112,6 +112,9 @@ internal static class WorkerProcess
         S3Endpoint = spec.S3Endpoint,
         S3Bucket = spec.S3Bucket,
         S3Region = spec.S3Region,
+        S3CredentialsFile = spec.S3CredentialsFile,
+        S3Profile = spec.S3Profile,
+        S3CertificateFile = spec.S3CertificateFile,
         S3AccessKey = Environment.GetEnvironmentVariable(WorkerSpec.AccessKeyVariable) ?? "",
         S3SecretKey = Environment.GetEnvironmentVariable(WorkerSpec.SecretKeyVariable) ?? "",
     });

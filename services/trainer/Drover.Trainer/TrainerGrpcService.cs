@@ -1,3 +1,4 @@
+using Drover.Formats.Checkpoints;
 using Drover.Jobs;
 using Drover.Protocol.Common.V1;
 using Drover.Protocol.Trainer.V1;
@@ -6,7 +7,7 @@ using Grpc.Core;
 namespace Drover.Trainer;
 
 /// <summary>The public interface of the trainer.</summary>
-internal sealed class TrainerGrpcService(JobQueue queue, TrainingChecks checks, JobMetrics metrics, TextWork texts) : TrainerService.TrainerServiceBase
+internal sealed class TrainerGrpcService(JobQueue queue, TrainingChecks checks, JobMetrics metrics, TextWork texts, RunningAttempts running) : TrainerService.TrainerServiceBase
 {
     public override async Task<CreateTrainingJobResponse> CreateTrainingJob(CreateTrainingJobRequest request, ServerCallContext context)
     {
@@ -35,6 +36,13 @@ internal sealed class TrainerGrpcService(JobQueue queue, TrainingChecks checks, 
 
     public override async Task<CancelTrainingJobResponse> CancelTrainingJob(CancelTrainingJobRequest request, ServerCallContext context) =>
         new() { Job = await DescribeAsync(queue.Cancel(request.Name, TrainingExecutor.JobKind), context.CancellationToken).ConfigureAwait(false) };
+
+    public override Task<ProfileTrainingJobResponse> ProfileTrainingJob(ProfileTrainingJobRequest request, ServerCallContext context)
+    {
+        JobEntry entry = queue.Get(request.Name, TrainingExecutor.JobKind);
+        running.AskForProfile(entry.Job.Name, request.Steps);
+        return Task.FromResult(new ProfileTrainingJobResponse { Profiles = RunKeys.Profiles(entry.Spec<TrainingSpec>().Name) });
+    }
 
     public override async Task WatchTrainingJob(WatchTrainingJobRequest request, IServerStreamWriter<WatchTrainingJobResponse> responseStream, ServerCallContext context)
     {

@@ -25,6 +25,7 @@ public static class TrainerModule
         builder.Services.AddSingleton<GpuCheck>();
         builder.Services.AddSingleton<TrainingChecks>();
         builder.Services.AddSingleton<JobMetrics>();
+        builder.Services.AddSingleton<RunningAttempts>();
         builder.Services.AddSingleton<CheckpointPublisher>();
         builder.Services.AddSingleton<ModelReferences>();
         builder.Services.AddSingleton<TextWork>();

@@ -20,12 +20,9 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
             throw launcher.MpirunMissing(spec.Ranks);
         if (spec.Device == Device.Cuda)
             await gpus.RequireAsync(spec, cancellation).ConfigureAwait(false);
-        (DatasetManifest manifest, _) = await PackedDataset.ReadManifestAsync(store, spec.Dataset, cancellation).ConfigureAwait(false);
-        CheckVocabulary(spec.Dataset, manifest, config);
+        DatasetManifest manifest = await CheckDatasetsAsync(spec, config, cancellation).ConfigureAwait(false);
         foreach (HeldOutDataset heldOut in spec.HeldOut?.Datasets ?? [])
             await CheckHeldOutAsync(spec, heldOut.Dataset, manifest, config, cancellation).ConfigureAwait(false);
-        if (spec.Tokenizer.Length > 0)
-            await CheckTokenizerAsync(spec, manifest, cancellation).ConfigureAwait(false);
         await CheckRunNameAsync(spec, cancellation).ConfigureAwait(false);
         return TrainingPlans.Of(spec, config, manifest.MaxLength);
     }
@@ -38,11 +35,11 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
     public async Task<TrainingPlan> PlanAsync(TrainingSpec spec, int rowTokens, CancellationToken cancellation)
     {
         List<string> problems = TrainingSpecs.PlanProblems(spec);
-        if (rowTokens < 0 || (rowTokens == 0 && spec.Dataset.Length == 0))
+        if (rowTokens < 0 || (rowTokens == 0 && TrainingSpecs.Datasets(spec).Count == 0))
             problems.Add($"row_tokens is {rowTokens} and dataset is '{spec.Dataset}': give the tokens of a row, or a dataset that says so");
         LlamaConfig config = await RequireAsync(problems, spec, cancellation).ConfigureAwait(false);
-        if (rowTokens == 0)
-            rowTokens = (await PackedDataset.ReadManifestAsync(store, spec.Dataset, cancellation).ConfigureAwait(false)).Manifest.MaxLength;
+        foreach (string dataset in rowTokens == 0 ? TrainingSpecs.Datasets(spec) : [])
+            rowTokens = Math.Max(rowTokens, (await PackedDataset.ReadManifestAsync(store, dataset, cancellation).ConfigureAwait(false)).Manifest.MaxLength);
         return TrainingPlans.Of(spec, config, rowTokens);
     }
 
@@ -102,7 +99,7 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
         (DatasetManifest manifest, _) = await PackedDataset.ReadManifestAsync(store, dataset, cancellation).ConfigureAwait(false);
         CheckVocabulary(dataset, manifest, config);
         if (manifest.TokenizerHash != trained.TokenizerHash)
-            throw new DroverException(FailureCode.FailedPrecondition, "TOKENIZER_MISMATCH", $"The held-out dataset '{dataset}' was made with another tokenizer ('{manifest.Tokenizer}') than '{spec.Dataset}' ('{trained.Tokenizer}'). Prepare both with one.");
+            throw new DroverException(FailureCode.FailedPrecondition, "TOKENIZER_MISMATCH", $"The held-out dataset '{dataset}' was made with another tokenizer ('{manifest.Tokenizer}') than '{string.Join(", ", TrainingSpecs.Datasets(spec))}' ('{trained.Tokenizer}'). Prepare both with one.");
     }
 
     private async Task CheckRunNameAsync(TrainingSpec spec, CancellationToken cancellation)
@@ -134,11 +131,30 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
             ? (await CheckpointReader.OpenAsync(store, prefix, cancellation).ConfigureAwait(false)).ModelConfig
             : (await HuggingFaceModel.OpenAsync(store, prefix, cancellation).ConfigureAwait(false)).Config;
 
-    private async Task CheckTokenizerAsync(TrainingSpec spec, DatasetManifest manifest, CancellationToken cancellation)
+    /// <summary>Checks the dataset, or all of a mixture.</summary>
+    /// <returns>Of those with the longest rows the first.</returns>
+    private async Task<DatasetManifest> CheckDatasetsAsync(TrainingSpec spec, LlamaConfig config, CancellationToken cancellation)
     {
-        ITextTokenizer tokenizer = await TokenizerFolder.LoadAsync(store, spec.Tokenizer, cancellation).ConfigureAwait(false);
+        ITextTokenizer? tokenizer = spec.Tokenizer.Length == 0 ? null : await TokenizerFolder.LoadAsync(store, spec.Tokenizer, cancellation).ConfigureAwait(false);
+        DatasetManifest? longest = null;
+        foreach (string dataset in TrainingSpecs.Datasets(spec))
+        {
+            (DatasetManifest manifest, _) = await PackedDataset.ReadManifestAsync(store, dataset, cancellation).ConfigureAwait(false);
+            CheckVocabulary(dataset, manifest, config);
+            if (tokenizer is not null)
+                CheckTokenizer(dataset, manifest, spec, tokenizer);
+            if (longest is not null && longest.TokenizerHash != manifest.TokenizerHash)
+                throw new DroverException(FailureCode.FailedPrecondition, "TOKENIZER_MISMATCH", $"The datasets of the mixture were made with different tokenizers: '{dataset}' with '{manifest.Tokenizer}', others with '{longest.Tokenizer}'. Prepare all of them with one.");
+            longest = longest is null || manifest.MaxLength > longest.MaxLength ? manifest : longest;
+        }
+
+        return longest!;
+    }
+
+    private static void CheckTokenizer(string dataset, DatasetManifest manifest, TrainingSpec spec, ITextTokenizer tokenizer)
+    {
         if (tokenizer.ContentHash != manifest.TokenizerHash)
-            throw new DroverException(FailureCode.FailedPrecondition, "TOKENIZER_MISMATCH", $"The dataset '{spec.Dataset}' was made with the tokenizer '{manifest.Tokenizer}', whose content is not that of '{spec.Tokenizer}'. Prepare the data with '{spec.Tokenizer}', or name the tokenizer that made it.");
+            throw new DroverException(FailureCode.FailedPrecondition, "TOKENIZER_MISMATCH", $"The dataset '{dataset}' was made with the tokenizer '{manifest.Tokenizer}', whose content is not that of '{spec.Tokenizer}'. Prepare the data with '{spec.Tokenizer}', or name the tokenizer that made it.");
     }
 
     private static void CheckVocabulary(string dataset, DatasetManifest manifest, LlamaConfig config)

@@ -15,7 +15,7 @@ namespace Drover.Trainer;
 /// Does a training job: starts the ranks, publishes what they save, and starts them again from the last published checkpoint when an
 /// attempt dies; not when it died twice of the same fault at the same step. Run again after the service died, it goes on the same way.
 /// </summary>
-internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders folders, TrainingChecks checks, CheckpointPublisher checkpoints, JobQueue queue, JobMetrics metrics, IObjectStore store) : JobExecutor<TrainingSpec, TrainingResult>
+internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders folders, TrainingChecks checks, CheckpointPublisher checkpoints, JobQueue queue, JobMetrics metrics, RunningAttempts running, IObjectStore store) : JobExecutor<TrainingSpec, TrainingResult>
 {
     public const string JobKind = "training";
 
@@ -76,10 +76,11 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
         using CancellationTokenRegistration asked = cancellation.Register(() =>
         {
             if (queue.Get(job.Name, JobKind).Job.State == JobState.Cancelling)
-                File.WriteAllText(Path.Combine(folder, "stop"), "");
+                RunningAttempts.AskToStop(folder);
             else
                 kill.Cancel();
         });
+        running.Begin(job.Name, folder);
         try
         {
             return await launcher.RunAsync("train", worker, TrainingSpecs.Ranks(spec), update => HandleAsync(update, attempt), kill.Token).ConfigureAwait(false);
@@ -90,6 +91,7 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
         }
         finally
         {
+            running.End(job.Name);
             folders.Close(folder);
         }
     }

@@ -24,7 +24,10 @@ internal static partial class TrainingSpecs
         }
 
         Require(Name().IsMatch(spec.Name), $"name is '{spec.Name}'; it is made of lower-case letters, digits and dashes, 1 to 100 of them");
-        Require(spec.Dataset.Length > 0, "dataset is empty; name a prepared dataset, e.g. datasets/mine");
+        Require(spec.Dataset.Length > 0 != spec.Mixture.Count > 0, spec.Mixture.Count > 0 ? "dataset and mixture are both given: name one dataset, or the parts of a mixture" : "dataset is empty; name a prepared dataset, e.g. datasets/mine");
+        Require(spec.Mixture.All(p => p.Dataset.Length > 0 && p.Weight >= 0 && double.IsFinite(p.Weight)), "mixture: each part has a dataset and a weight more than 0");
+        Require(spec.Mixture.Select(p => p.Dataset).Distinct().Count() == spec.Mixture.Count, "mixture: a dataset is named twice; give it a larger weight");
+        Require(spec.MixtureBuckets is >= 0 and <= 100_000 && (spec.MixtureBuckets == 0 || spec.Mixture.Count > 0), $"mixture_buckets is {spec.MixtureBuckets}; give 1 to 100000, with a mixture");
         Require(spec.Steps >= 0, $"steps is {spec.Steps}");
         Require(spec.Epochs >= 0 && double.IsFinite(spec.Epochs), $"epochs is {spec.Epochs}");
         Require(spec.Steps != 0 || spec.Epochs != 0, "steps and epochs are both 0: give one");
@@ -38,6 +41,7 @@ internal static partial class TrainingSpecs
         problems.AddRange(ScheduleSpecs.Problems(spec.Schedule ?? new ScheduleSpec(), spec.Steps));
         problems.AddRange(HeldOutSpecs.Problems(spec.HeldOut));
         problems.AddRange(GuardSpecs.Problems(spec.Guard));
+        problems.AddRange(ProfileSpecs.Problems(spec.Profile));
         return problems;
     }
 
@@ -108,6 +112,10 @@ internal static partial class TrainingSpecs
         _ => spec.MaxRestarts,
     };
 
+    /// <summary>The datasets that a spec names.</summary>
+    public static IReadOnlyList<string> Datasets(TrainingSpec spec) =>
+        spec.Mixture.Count > 0 ? [.. spec.Mixture.Select(p => p.Dataset)] : spec.Dataset.Length > 0 ? [spec.Dataset] : [];
+
     /// <summary>Where a run keeps what it is.</summary>
     public static string IdentityKey(TrainingSpec spec) => $"{RunKeys.Run(spec.Name)}/spec.json";
 
@@ -118,7 +126,7 @@ internal static partial class TrainingSpecs
         (identity.Ranks, identity.ThreadsPerRank, identity.MicroBatchRows, identity.Device) = (0, 0, 0, Device.Unspecified);
         identity.Activations = null;
         (identity.Recompute, identity.HeadChunkTokens, identity.CheckpointIntervalSteps, identity.MaxRestarts) = (false, 0, 0, 0);
-        (identity.Parallelism, identity.HeldOut, identity.Guard, identity.PeakFlopsPerSecond) = (null, null, null, 0);
+        (identity.Parallelism, identity.HeldOut, identity.Guard, identity.Profile, identity.PeakFlopsPerSecond) = (null, null, null, null, 0);
         return Encoding.UTF8.GetBytes(JsonFormatter.Default.Format(identity));
     }
 
@@ -165,7 +173,11 @@ internal static partial class TrainingSpecs
                 Schedule = ScheduleSpecs.Resolve(spec.Schedule ?? new ScheduleSpec()),
                 NeftuneAlpha = spec.NeftuneAlpha,
                 Seed = spec.Seed,
+                Mixture = [.. spec.Mixture.Select(p => new TrainMixturePart(p.Dataset, Or(p.Weight, 1)))],
+                MixtureBuckets = Math.Max(1, spec.MixtureBuckets),
                 CheckpointIntervalSteps = spec.CheckpointIntervalSteps,
+                ProfileFirstStep = spec.Profile?.FirstStep ?? 0,
+                ProfileSteps = ProfileSpecs.StepsOf(spec.Profile),
                 PeakFlops = spec.PeakFlopsPerSecond,
                 Guard = GuardSpecs.Resolve(spec.Guard),
                 FirstBatch = firstBatch,

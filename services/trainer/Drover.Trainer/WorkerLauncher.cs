@@ -16,7 +16,8 @@ internal sealed class WorkerLauncher(TrainerOptions options, WorkFolder work, Ob
 {
     private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(50);
     private static readonly string[] ForwardedVariables =
-        ["PATH", "HOME", "DOTNET_ROOT", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "PYTORCH_TENSOREXPR", "CUDA_VISIBLE_DEVICES", "NCCL_SOCKET_IFNAME", "NCCL_DEBUG", WorkerSpec.AccessKeyVariable, WorkerSpec.SecretKeyVariable];
+        ["PATH", "HOME", "DOTNET_ROOT", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "PYTORCH_TENSOREXPR", "CUDA_VISIBLE_DEVICES", "NCCL_SOCKET_IFNAME", "NCCL_DEBUG", WorkerSpec.AccessKeyVariable, WorkerSpec.SecretKeyVariable,
+         "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SHARED_CREDENTIALS_FILE"];
 
     /// <summary>What every worker is told.</summary>
     public WorkerSpec NewSpec(string attemptFolder) => new()
@@ -24,7 +25,12 @@ internal sealed class WorkerLauncher(TrainerOptions options, WorkFolder work, Ob
         AttemptFolder = attemptFolder,
         EventsFile = Path.Combine(attemptFolder, "events.jsonl"),
         CacheFolder = Path.Combine(work.Path, "cache"),
-        Store = new StoreSpec(store.Folder.Length == 0 ? "" : Path.GetFullPath(store.Folder), store.S3Endpoint, store.S3Bucket, store.S3Region),
+        Store = new StoreSpec(store.Folder.Length == 0 ? "" : Path.GetFullPath(store.Folder), store.S3Endpoint, store.S3Bucket, store.S3Region)
+        {
+            S3CredentialsFile = store.S3CredentialsFile,
+            S3Profile = store.S3Profile,
+            S3CertificateFile = store.S3CertificateFile,
+        },
         EndWithParent = true,
         Threads = Environment.ProcessorCount,
     };

@@ -31,6 +31,9 @@ internal sealed record BuildPlan
 
     public required int VocabularySize { get; init; }
 
+    /// <summary>The tokenizer's chat template as it was when the build was planned, where the spec wants it.</summary>
+    public string ChatTemplate { get; init; } = "";
+
     /// <summary>The dataset that this one begins with, or null.</summary>
     public DatasetBase? Extends { get; init; }
 

@@ -23,14 +23,15 @@ internal sealed class BuildPlanner(IObjectStore store)
     /// <param name="spec">A checked spec with its defaults filled in.</param>
     /// <param name="files">Its source files.</param>
     /// <param name="tokenizer">Its tokenizer.</param>
+    /// <param name="chatTemplate">The tokenizer's own, where the spec wants it.</param>
     /// <param name="extends">The dataset that is extended, with its manifest; or null.</param>
     /// <param name="progress">Told the bytes read so far.</param>
     /// <param name="cancellation">Stops the reading.</param>
     /// <exception cref="DroverException">InvalidArgument when two sources have the same content.</exception>
-    public async Task<BuildPlan> PlanAsync(DatasetSpec spec, IReadOnlyList<ObjectInfo> files, ITextTokenizer tokenizer, (DatasetBase Base, DatasetManifest Manifest)? extends, Action<long> progress, CancellationToken cancellation)
+    public async Task<BuildPlan> PlanAsync(DatasetSpec spec, IReadOnlyList<ObjectInfo> files, ITextTokenizer tokenizer, string chatTemplate, (DatasetBase Base, DatasetManifest Manifest)? extends, Action<long> progress, CancellationToken cancellation)
     {
         string dataset = ObjectKey.Join("datasets", spec.Name);
-        string planned = BuildKeys.Planned(dataset, Fingerprint(spec, files, tokenizer, extends?.Base));
+        string planned = BuildKeys.Planned(dataset, Fingerprint(spec, files, tokenizer, chatTemplate, extends?.Base));
         if (await FindAsync(planned, cancellation).ConfigureAwait(false) is { } known)
             return known;
 
@@ -51,6 +52,7 @@ internal sealed class BuildPlanner(IObjectStore store)
             Spec = DatasetSpecs.ToJson(spec),
             TokenizerHash = tokenizer.ContentHash,
             VocabularySize = tokenizer.VocabularySize,
+            ChatTemplate = chatTemplate,
             Extends = extends?.Base,
             Sources = sources,
             Tasks = spec.Packing == Packing.Seed ? [new PlannedTask(pieces)] : Group(pieces, spec.TaskBytes),
@@ -146,9 +148,9 @@ internal sealed class BuildPlanner(IObjectStore store)
             throw new DroverException(FailureCode.InvalidArgument, "DUPLICATE_SOURCE", $"Sources have the same content: {string.Join("; ", twins)}. Name each once.");
     }
 
-    private static string Fingerprint(DatasetSpec spec, IReadOnlyList<ObjectInfo> files, ITextTokenizer tokenizer, DatasetBase? extends)
+    private static string Fingerprint(DatasetSpec spec, IReadOnlyList<ObjectInfo> files, ITextTokenizer tokenizer, string chatTemplate, DatasetBase? extends)
     {
-        var text = new StringBuilder($"{BuildPlan.CurrentVersion}\n{DatasetSpecs.ToJson(spec)}\n{tokenizer.ContentHash}\n{extends?.ManifestHash}\n");
+        var text = new StringBuilder($"{BuildPlan.CurrentVersion}\n{DatasetSpecs.ToJson(spec)}\n{tokenizer.ContentHash}\n{chatTemplate}\n{extends?.ManifestHash}\n");
         foreach (ObjectInfo file in files)
             text.Append(System.Globalization.CultureInfo.InvariantCulture, $"{file.Key} {file.Size} {file.Tag}\n");
         return Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text.ToString())));

@@ -34,7 +34,7 @@ internal sealed class BuildTask(IObjectStore store, TokenizerCache tokenizers, s
         if (await CompletionRecord.FindAsync(store, plan, phase, task, cancellation).ConfigureAwait(false) is not null)
             return;
         ITextTokenizer tokenizer = await tokenizers.GetAsync(plan.Settings.Tokenizer, plan.TokenizerHash, cancellation).ConfigureAwait(false);
-        IDocumentReader reader = DocumentReaders.Create(plan.Settings, tokenizer);
+        IDocumentReader reader = DocumentReaders.Create(plan.Settings, tokenizer, plan.ChatTemplate);
         CompletionRecord record;
         if (phase == TaskPhase.Signatures)
         {

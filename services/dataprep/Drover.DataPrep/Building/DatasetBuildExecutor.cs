@@ -1,3 +1,4 @@
+using Drover.DataPrep.Conversations;
 using Drover.DataPrep.Quality;
 using Drover.Errors;
 using Drover.Formats.Datasets;
@@ -50,12 +51,13 @@ internal sealed class DatasetBuildExecutor(IObjectStore store, BuildCoordinator 
         DatasetSpec full = DatasetSpecs.Complete(spec);
         ITextTokenizer tokenizer = await tokenizers.LoadAsync(spec.Tokenizer, cancellation).ConfigureAwait(false);
         // What the spec wants and the tokenizer lacks is told before anything is read.
-        Documents.DocumentReaders.Create(full, tokenizer);
+        string chatTemplate = full.ConversationTemplate == ConversationTemplates.Own ? await ChatTemplateFile.ReadAsync(store, spec.Tokenizer, cancellation).ConfigureAwait(false) : "";
+        Documents.DocumentReaders.Create(full, tokenizer, chatTemplate);
         (DatasetBase, DatasetManifest)? extends = await BaseAsync(full, tokenizer, cancellation).ConfigureAwait(false);
         foreach (ObjectInfo empty in files.Where(f => f.Size == 0))
             job.Log(LogLine.Types.Severity.Warning, $"'{empty.Key}' is empty.");
         long total = files.Sum(f => f.Size);
-        return await new BuildPlanner(store).PlanAsync(full, files, tokenizer, extends, n => job.Report("planning", n, total, "bytes"), cancellation).ConfigureAwait(false);
+        return await new BuildPlanner(store).PlanAsync(full, files, tokenizer, chatTemplate, extends, n => job.Report("planning", n, total, "bytes"), cancellation).ConfigureAwait(false);
     }
 
     private async Task<(DatasetBase, DatasetManifest)?> BaseAsync(DatasetSpec spec, ITextTokenizer tokenizer, CancellationToken cancellation)

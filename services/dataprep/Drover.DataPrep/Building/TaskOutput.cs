@@ -69,7 +69,8 @@ internal sealed class TaskOutput : IDisposable
     public CompletionRecord Finish()
     {
         _packer.Finish();
-        return new CompletionRecord { SpecHash = _plan.SpecHash, Task = _task, Shards = _shards.Finish(), Rejects = _rejects.Finish(), Counts = _counts };
+        ShardSource[] from = [.. _plan.Tasks[_task].Pieces.Select(p => new ShardSource(_plan.Sources[p.Source].Key, p.FirstLine, p.Length))];
+        return new CompletionRecord { SpecHash = _plan.SpecHash, Task = _task, Shards = [.. _shards.Finish().Select(s => s with { From = from })], Rejects = _rejects.Finish(), Counts = _counts };
     }
 
     public void Dispose()

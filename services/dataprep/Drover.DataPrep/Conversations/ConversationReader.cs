@@ -20,11 +20,14 @@ internal sealed class ConversationReader : IDocumentReader
 
     /// <summary>Refuses a tokenizer that lacks what the template needs.</summary>
     /// <exception cref="Errors.DroverException">FailedPrecondition.</exception>
-    public ConversationReader(ITextTokenizer tokenizer, DatasetSpec spec)
+    /// <param name="tokenizer">Makes the ids.</param>
+    /// <param name="spec">Says what is wanted.</param>
+    /// <param name="ownTemplate">The tokenizer's chat template, where the spec wants that one.</param>
+    public ConversationReader(ITextTokenizer tokenizer, DatasetSpec spec, string ownTemplate = "")
     {
         (_tokenizer, _spec) = (tokenizer, spec);
         _parser = new ConversationParser(new FieldMap(spec.Fields));
-        _template = ConversationTemplates.Get(spec.ConversationTemplate);
+        _template = spec.ConversationTemplate == ConversationTemplates.Own ? new OwnTemplate(ownTemplate, tokenizer).Write : ConversationTemplates.Get(spec.ConversationTemplate);
         _encoder = new PartEncoder(tokenizer, ConversationTemplates.RequiredTokens(spec.ConversationTemplate), spec.ConversationTemplate);
     }
 

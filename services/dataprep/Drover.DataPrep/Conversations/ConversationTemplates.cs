@@ -22,8 +22,11 @@ internal static class ConversationTemplates
         ["plain"] = Plain,
     };
 
+    /// <summary>The name that stands for the tokenizer's own chat template, see <see cref="OwnTemplate"/>.</summary>
+    public const string Own = "tokenizer";
+
     /// <summary>All names.</summary>
-    public static IReadOnlyCollection<string> Names => All.Keys;
+    public static IReadOnlyCollection<string> Names { get; } = [.. All.Keys, Own];
 
     /// <summary>The template of a known name.</summary>
     public static ConversationTemplate Get(string name) => All[name];

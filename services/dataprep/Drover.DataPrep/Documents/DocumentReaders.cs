@@ -8,7 +8,10 @@ namespace Drover.DataPrep.Documents;
 internal static class DocumentReaders
 {
     /// <summary>Makes it.</summary>
+    /// <param name="spec">Complete.</param>
+    /// <param name="tokenizer">Makes the ids.</param>
+    /// <param name="chatTemplate">The tokenizer's own, where the spec wants it.</param>
     /// <exception cref="Errors.DroverException">FailedPrecondition when the tokenizer lacks what the spec wants of it.</exception>
-    public static IDocumentReader Create(DatasetSpec spec, ITextTokenizer tokenizer) =>
-        spec.Format == DatasetFormat.Sft ? new ConversationReader(tokenizer, spec) : new PretrainReader(tokenizer, spec);
+    public static IDocumentReader Create(DatasetSpec spec, ITextTokenizer tokenizer, string chatTemplate) =>
+        spec.Format == DatasetFormat.Sft ? new ConversationReader(tokenizer, spec, chatTemplate) : new PretrainReader(tokenizer, spec);
 }

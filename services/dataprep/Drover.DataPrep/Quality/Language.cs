@@ -12,21 +12,28 @@ internal static class Language
     /// <summary>Neither script nor words say.</summary>
     public const string Other = "other";
 
-    private const int MostCharacters = 4000;
+    private const int MostCharacters = 1000;
 
     // Of a text, at least this share of words must be among a language's commonest.
     private const double LeastShare = 0.08;
 
-    private static readonly (string Language, FrozenSet<string> Words)[] Common =
+    private static readonly (string Language, string Words)[] Common =
     [
-        ("en", Set("the of and to in is that it for was with as on be at by this are from have not you")),
-        ("de", Set("der die und in den von zu das mit sich des auf für ist im dem nicht ein eine als auch es")),
-        ("fr", Set("de la le et les des en un du une que est pour qui dans par au sur pas plus ne se")),
-        ("es", Set("de la que el en y a los del se las por un para con no una su al lo es")),
-        ("it", Set("di e il la che in a per un è del non una le con si da i dei al della")),
-        ("pt", Set("de a o que e do da em um para com não uma os no se na por mais as dos")),
-        ("nl", Set("de van het een en in is dat op te zijn met voor niet aan er om ook als dan")),
+        ("en", "the of and to in is that it for was with as on be at by this are from have not you"),
+        ("de", "der die und in den von zu das mit sich des auf für ist im dem nicht ein eine als auch es"),
+        ("fr", "de la le et les des en un du une que est pour qui dans par au sur pas plus ne se"),
+        ("es", "de la que el en y a los del se las por un para con no una su al lo es"),
+        ("it", "di e il la che in a per un è del non una le con si da i dei al della"),
+        ("pt", "de a o que e do da em um para com não uma os no se na por mais as dos"),
+        ("nl", "de van het een en in is dat op te zijn met voor niet aan er om ook als dan"),
     ];
+
+    // A word, and a bit for each language that it is common in.
+    private static readonly FrozenDictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> LanguagesOfWord = Common
+        .SelectMany((c, i) => c.Words.Split(' ').Select(word => (word, 1 << i)))
+        .GroupBy(w => w.word, w => w.Item2, StringComparer.Ordinal)
+        .ToFrozenDictionary(g => g.Key, g => g.Sum(), StringComparer.Ordinal)
+        .GetAlternateLookup<ReadOnlySpan<char>>();
 
     /// <summary>Languages that <see cref="Of"/> can answer.</summary>
     public static IReadOnlyList<string> All { get; } = ["zh", "ja", "ko", "ru", "el", "ar", "he", "th", "hi", .. Common.Select(c => c.Language), Other];
@@ -93,8 +100,10 @@ internal static class Language
 
     private static string OfWords(ReadOnlySpan<char> text)
     {
+        const int LongestCommon = 8;
+        Span<char> lower = stackalloc char[LongestCommon];
+        Span<int> hits = stackalloc int[7];
         int words = 0;
-        int[] hits = new int[Common.Length];
         for (int at = 0; at < text.Length;)
         {
             int length = 0;
@@ -107,15 +116,18 @@ internal static class Language
             }
 
             words++;
-            string word = text.Slice(at, length).ToString().ToLowerInvariant();
-            for (int i = 0; i < hits.Length; i++)
-                hits[i] += Common[i].Words.Contains(word) ? 1 : 0;
+            if (length <= LongestCommon && LanguagesOfWord.TryGetValue(lower[..text.Slice(at, length).ToLowerInvariant(lower)], out int languages))
+            {
+                for (int i = 0; i < hits.Length; i++)
+                    hits[i] += (languages >> i) & 1;
+            }
+
             at += length;
         }
 
-        int best = Array.IndexOf(hits, hits.Max());
+        int best = 0;
+        for (int i = 1; i < hits.Length; i++)
+            best = hits[i] > hits[best] ? i : best;
         return words > 0 && hits[best] >= LeastShare * words ? Common[best].Language : Other;
     }
-
-    private static FrozenSet<string> Set(string words) => words.Split(' ').ToFrozenSet(StringComparer.Ordinal);
 }

@@ -53,7 +53,14 @@ internal sealed record WorkerSpec
     public DevicesSpec? Devices { get; init; }
 }
 
-internal sealed record StoreSpec(string Folder, string S3Endpoint, string S3Bucket, string S3Region);
+internal sealed record StoreSpec(string Folder, string S3Endpoint, string S3Bucket, string S3Region)
+{
+    public string S3CredentialsFile { get; init; } = "";
+
+    public string S3Profile { get; init; } = "default";
+
+    public string S3CertificateFile { get; init; } = "";
+}
 
 /// <summary>A run. Every field is what the service resolved: no zero stands for a default.</summary>
 internal sealed record TrainSpec
@@ -122,10 +129,21 @@ internal sealed record TrainSpec
 
     public long Seed { get; init; }
 
+    /// <summary>Datasets read together; empty for the worker's dataset alone.</summary>
+    public IReadOnlyList<TrainMixturePart> Mixture { get; init; } = [];
+
+    public int MixtureBuckets { get; init; } = 1;
+
     public long CheckpointIntervalSteps { get; init; }
 
     /// <summary>Held-out data, or null.</summary>
     public TrainHeldOut? HeldOut { get; init; }
+
+    /// <summary>First of the steps that are profiled.</summary>
+    public long ProfileFirstStep { get; init; }
+
+    /// <summary>How many; 0: none.</summary>
+    public int ProfileSteps { get; init; }
 
     /// <summary>FLOP/s of all ranks at most; 0: measured.</summary>
     public double PeakFlops { get; init; }
@@ -157,6 +175,9 @@ internal sealed record TrainGuard(string OnNotFinite, string OnSpike, int Window
 internal sealed record TrainHeldOut(IReadOnlyList<TrainHeldOutDataset> Datasets, long IntervalSteps, bool AtStart, string BestBy, long MaxRows);
 
 internal sealed record TrainHeldOutDataset(string Label, string Dataset);
+
+/// <summary>A dataset of a mixture: see the engine's MixturePart.</summary>
+internal sealed record TrainMixturePart(string Dataset, double Weight);
 
 /// <summary>Dynamic loss scaling: see the engine's LossScaleSpec.</summary>
 internal sealed record TrainLossScale(double Initial, double GrowthFactor, double BackoffFactor, long GrowthInterval);
