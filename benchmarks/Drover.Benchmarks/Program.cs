@@ -1,5 +1,8 @@
 using Drover.Benchmarks;
 
-return args is ["generate", .. var rest]
-    ? GenerateBenchmark.Run(StepArguments.Parse(rest))
-    : await StepBenchmark.RunAsync(StepArguments.Parse(args)).ConfigureAwait(false);
+return args switch
+{
+    ["generate", .. var rest] => GenerateBenchmark.Run(StepArguments.Parse(rest)),
+    ["plan", .. var rest] => await PlanBenchmark.RunAsync(StepArguments.Parse(rest)).ConfigureAwait(false),
+    _ => await StepBenchmark.RunAsync(StepArguments.Parse(args)).ConfigureAwait(false),
+};

@@ -9,7 +9,7 @@ namespace Drover.Benchmarks;
 /// <summary>
 /// Arguments of the step benchmark, as key=value. The defaults are the shapes that the peer's script uses: 8 layers of 512, 32,000
 /// ids, 4 rows of 512 tokens. Keys: precision steps chunk threads rows micro length documents (one | mixed) recompute (none | full | blocks | attention | feedforward) blocks offload layers hidden
-/// inner heads vocab weights (random | constant) placement (replicated | zero1 | zero2 | zero3 | gemini) tp pp parts sp mode (split_gather | ring | all_to_all).
+/// inner heads vocab weights (random | constant) placement (replicated | zero1 | zero2 | zero3 | gemini) tp pp parts sp mode (split_gather | ring | all_to_all) offload_optimizer (true | false).
 /// </summary>
 internal sealed class StepArguments
 {
@@ -29,6 +29,9 @@ internal sealed class StepArguments
 
     /// <summary>Weights that take no time to make: for measuring memory.</summary>
     public bool AreWeightsConstant => Text("weights", "random") == "constant";
+
+    /// <summary>Of the plan benchmark: speed, memory or resident.</summary>
+    public string What => Text("what", "speed");
 
     /// <summary>Of the generation benchmark: texts continued together.</summary>
     public int Texts => Number("texts", 1);
@@ -53,6 +56,13 @@ internal sealed class StepArguments
         NumAttentionHeads = Number("heads", 8),
     };
 
+    /// <summary>What the memory of the run depends on.</summary>
+    public LayoutSpec LayoutFor(int ranks, int? layers = null)
+    {
+        EngineSpec spec = SpecFor(ranks);
+        return new LayoutSpec(Config with { NumHiddenLayers = layers ?? Config.NumHiddenLayers }, spec.Parallel, ranks, Precision == Precision.Fp32 ? 4 : 2, (long)spec.MicroBatchRows * Length, spec.GlobalBatchRows / (spec.MicroBatchRows * spec.Parallel.DataParallel(ranks)), spec.Activations, spec.HeadChunkTokens);
+    }
+
     public EngineSpec SpecFor(int ranks)
     {
         var parallel = new ParallelSpec
@@ -62,6 +72,7 @@ internal sealed class StepArguments
             PartsPerRank = Number("parts", 1),
             SequenceParallel = Number("sp", 1),
             SequenceMode = Enum.Parse<SequenceMode>(Text("mode", "none").Replace("_", "", StringComparison.Ordinal), ignoreCase: true),
+            OffloadOptimizer = Text("offload_optimizer", "false") == "true",
             Placement = Enum.Parse<StatePlacement>(Text("placement", "replicated"), ignoreCase: true),
         };
         return new EngineSpec

@@ -23,7 +23,7 @@ internal sealed partial class Interpreter
                 Conditional choice => Values.IsTrue(Evaluate(choice.Condition, scope)) ? Evaluate(choice.Then, scope)
                     : choice.Else is null ? new Undefined("") : Evaluate(choice.Else, scope),
                 Filtered filtered => Apply(filtered.Filter, Evaluate(filtered.Value, scope), scope),
-                Test test => Tests.Run(test.Name, Evaluate(test.Value, scope), [.. test.Arguments.Select(a => Evaluate(a, scope))]) != test.Not,
+                Test test => TemplateTests.Run(test.Name, Evaluate(test.Value, scope), [.. test.Arguments.Select(a => Evaluate(a, scope))]) != test.Not,
                 _ => throw new TemplateException($"{expression.GetType().Name} cannot be evaluated"),
             };
         }

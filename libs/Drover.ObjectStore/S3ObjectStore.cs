@@ -108,6 +108,13 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
     {
         ObjectKey.Check(key);
         await EnsureBucketAsync(cancellation).ConfigureAwait(false);
+        if (condition == PutCondition.IfAbsent && content.CanSeek)
+        {
+            // One request in any case, and its length is known.
+            await PutWholeAsync(key, content, condition, cancellation).ConfigureAwait(false);
+            return await this.GetInfoAsync(key, cancellation).ConfigureAwait(false);
+        }
+
         byte[] head = new byte[SinglePutBytes];
         int read = await content.ReadAtLeastAsync(head, head.Length, throwOnEndOfStream: false, cancellation).ConfigureAwait(false);
         var start = new MemoryStream(head, 0, read, writable: false);
@@ -192,7 +199,7 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
     private async Task PutWholeAsync(string key, Stream content, PutCondition condition, CancellationToken cancellation)
     {
         string address = await _client.PresignedPutObjectAsync(new PresignedPutObjectArgs().WithBucket(_options.S3Bucket).WithObject(key).WithExpiry(PresignedSeconds)).ConfigureAwait(false);
-        using var request = new HttpRequestMessage(HttpMethod.Put, address) { Content = new StreamContent(content) };
+        using var request = new HttpRequestMessage(HttpMethod.Put, address) { Content = new StreamContent(new BorrowedReadStream(content)) };
         request.Content.Headers.ContentLength = content.Length - content.Position;
         // The server refuses what arrives otherwise.
         long at = content.Position;

@@ -6,7 +6,7 @@ namespace Drover.Architecture.Tests;
 public class DependencyTests
 {
     private static readonly string[] Libs =
-        ["Drover.Errors", "Drover.Protocol", "Drover.Discovery", "Drover.ObjectStore", "Drover.Formats", "Drover.Tokenization", "Drover.Jobs", "Drover.Hosting"];
+        ["Drover.Errors", "Drover.Protocol", "Drover.Discovery", "Drover.ObjectStore", "Drover.Formats", "Drover.Tokenization", "Drover.ChatTemplates", "Drover.Jobs", "Drover.Hosting"];
 
     // Who may reference whom, directly. A project that is not here fails the test: new rooms are entered on purpose.
     private static readonly Dictionary<string, string[]> Allowed = new(StringComparer.Ordinal)
@@ -17,6 +17,7 @@ public class DependencyTests
         ["Drover.ObjectStore"] = ["Drover.Errors"],
         ["Drover.Formats"] = ["Drover.Errors", "Drover.ObjectStore"],
         ["Drover.Tokenization"] = ["Drover.Errors", "Drover.ObjectStore", "Drover.Formats"],
+        ["Drover.ChatTemplates"] = ["Drover.Errors"],
         ["Drover.Jobs"] = ["Drover.Errors", "Drover.Protocol"],
         ["Drover.Hosting"] = ["Drover.Errors", "Drover.Protocol", "Drover.ObjectStore", "Drover.Discovery"],
         ["Drover.Tokenizer"] = Libs,

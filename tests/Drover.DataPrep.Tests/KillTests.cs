@@ -53,7 +53,7 @@ public sealed class KillTests : IDisposable
         {
             while (_workers.Count < 2)
                 _workers.Add(Start("--DataPrep:Role=worker", "--DataPrep:Workers=1"));
-            await Task.Delay(TimeSpan.FromMilliseconds(200 + random.Next(500)), Cancellation);
+            await Task.Delay(TimeSpan.FromMilliseconds(100 + random.Next(400)), Cancellation);
             End(_workers[random.Next(_workers.Count)]);
             if (killed % 8 == 4)
             {
@@ -81,7 +81,7 @@ public sealed class KillTests : IDisposable
     private static DatasetSpec Spec()
     {
         DatasetSpec spec = BuildTests.Spec("inputs/a.jsonl");
-        (spec.TaskBytes, spec.MaxLength) = (40_000, 2048);
+        (spec.TaskBytes, spec.MaxLength) = (100_000, 2048);
         return spec;
     }
 

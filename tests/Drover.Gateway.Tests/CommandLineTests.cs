@@ -25,6 +25,8 @@ public sealed class CommandLineTests
     [InlineData("tokenizer", "expand")]
     [InlineData("dataset", "build")]
     [InlineData("dataset", "show")]
+    [InlineData("dataset", "inspect")]
+    [InlineData("dataset", "statistics")]
     [InlineData("train", "start")]
     [InlineData("train", "watch")]
     [InlineData("train", "cancel")]
@@ -47,6 +49,8 @@ public sealed class CommandLineTests
     [InlineData("jobs", "watch")]
     [InlineData("fly")]
     [InlineData("run", "a.yaml", "--speed", "9")]
+    [InlineData("dataset", "build", "x", "--tokenizer", "t", "--source", "s", "--packing", "tight")]
+    [InlineData("dataset", "build", "x", "--tokenizer", "t", "--source", "s", "--field", "nothing=x")]
     [InlineData("tokenizer", "train", "x", "--source", "a", "--vocabulary-size", "many")]
     [InlineData("checkpoint", "export", "x", "--checkpoint", "c", "--tokenizer", "t", "--data-type", "fp7")]
     public async Task A_wrong_command_line_is_one_line_and_code_2(params string[] command)

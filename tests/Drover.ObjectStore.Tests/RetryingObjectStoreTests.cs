@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Text;
 using Drover.Errors;
 using Drover.Testing;
 using Microsoft.Extensions.Time.Testing;

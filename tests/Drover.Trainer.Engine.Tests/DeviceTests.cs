@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Drover.Formats.Adapters;
 using Drover.Formats.HuggingFace;
 using Drover.Trainer.Collectives;
 using Drover.Trainer.Model;
@@ -29,6 +30,22 @@ public class DeviceTests
         (int ranks, ParallelSpec parallel) = StrategyEquivalenceTests.Strategies[strategy];
         LlamaConfig config = SmallRun.Config with { NumHiddenLayers = 5, TieWordEmbeddings = tied, ModelType = "qwen3", AttentionBias = true };
         EngineSpec spec = SmallRun.Spec with { Device = META, Precision = tied ? Precision.Bf16 : Precision.Fp32, MicroBatchRows = 1, GlobalBatchRows = 4, Activations = tied ? new ActivationSpec { Mode = RecomputeMode.Full, Offload = true } : new ActivationSpec(), Parallel = parallel, HeadChunkTokens = 16, NeftuneAlpha = 5 };
+        MetaKernels.Add();
+        ThreadRanks.Run(ranks, world => Train(new RanksWithoutValues(world), spec, config));
+        Assert.Empty(MetaKernels.Mixtures);
+    }
+
+    [Theory]
+    [InlineData("ddp 2", true)]
+    [InlineData("zero3 offload", false)]
+    [InlineData("gemini", true)]
+    [InlineData("split_gather", true)]
+    public void Every_tensor_of_a_step_with_adapters_follows_the_device(string strategy, bool dora)
+    {
+        (int ranks, ParallelSpec parallel) = AdapterStrategyTests.Strategies[strategy];
+        LlamaConfig config = SmallRun.Config with { TieWordEmbeddings = !dora };
+        var lora = new LoraSpec { Rank = 4, Dora = dora, Dropout = 0.1, TokenRowsFrom = 40, ModulesToSave = ["norm"] };
+        EngineSpec spec = SmallRun.Spec with { Device = META, Precision = dora ? Precision.Bf16 : Precision.Fp32, MicroBatchRows = 1, GlobalBatchRows = 4, Parallel = parallel, HeadChunkTokens = 16, Lora = lora };
         MetaKernels.Add();
         ThreadRanks.Run(ranks, world => Train(new RanksWithoutValues(world), spec, config));
         Assert.Empty(MetaKernels.Mixtures);
@@ -100,6 +117,8 @@ public class DeviceTests
         using var model = new RankModel(config, spec, grid, ledger);
         var pass = new StepPass(model.Parts, model.States, grid, spec, ledger);
         var rows = new RandomRows(16, 24, config.VocabSize, seed: 3);
+        foreach (StateSlice slice in model.Base)
+            model.SetBase(slice, new float[slice.Count]);
         foreach (StateSlice slice in model.State)
             model.SetState(slice, new float[slice.Count]);
         model.PublishMaster();

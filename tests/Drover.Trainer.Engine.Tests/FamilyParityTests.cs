@@ -64,7 +64,7 @@ public sealed class FamilyParityTests
     public void Every_rotary_rule_has_a_case() =>
         Assert.Equal(Enum.GetValues<RopeType>(), Cases.Keys.Select(n => RotaryScaling.Of(ConfigOf(n, "given")).Type).Distinct().Order());
 
-    private static void AssertClose(float[] expected, float[] actual, string what)
+    internal static void AssertClose(float[] expected, float[] actual, string what)
     {
         Assert.Equal(expected.Length, actual.Length);
         double apart = expected.Zip(actual, (a, b) => (double)Math.Abs(a - b)).Max();
@@ -94,7 +94,7 @@ public sealed class FamilyParityTests
             uint mixed = unchecked((i * 40503) + key);
             mixed = unchecked((mixed ^ (mixed >> 15)) * 0x2C1B3C6D);
             mixed = (mixed ^ (mixed >> 12)) & 0xFFFF;
-            values[i] = (((int)mixed - 32768) / 65536f) + (name.Contains("norm", StringComparison.Ordinal) ? 1 : 0);
+            values[i] = (((int)mixed - 32768) / 65536f) + (name.Contains("norm", StringComparison.Ordinal) || name.Contains("magnitude", StringComparison.Ordinal) ? 1 : 0);
         }
 
         return values;
@@ -108,7 +108,7 @@ public sealed class FamilyParityTests
 
     internal static LlamaConfig ConfigOf(string name, string form) => LlamaConfig.Parse(Cases[name].GetProperty(form).GetRawText(), name);
 
-    private static float[] Floats(JsonElement base64) => MemoryMarshal.Cast<byte, float>(base64.GetBytesFromBase64()).ToArray();
+    internal static float[] Floats(JsonElement base64) => MemoryMarshal.Cast<byte, float>(base64.GetBytesFromBase64()).ToArray();
 
     private static Dictionary<string, JsonElement> Read()
     {

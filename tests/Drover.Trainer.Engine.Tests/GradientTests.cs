@@ -67,9 +67,9 @@ public sealed class GradientTests
     }
 
     /// <summary>Loss, and the gradients that the blocks write out, by name.</summary>
-    internal static (double Loss, Dictionary<string, Tensor> Gradients) Written(LlamaPart part, TokenBatch batch, double scale)
+    internal static (double Loss, Dictionary<string, Tensor> Gradients) Written(LlamaPart part, TokenBatch batch, double scale, IDropoutMasks? dropout = null)
     {
-        using var context = new BatchContext(batch, part.Rotary, part.Type);
+        using var context = new BatchContext(batch, part.Rotary, part.Type) { Dropout = dropout };
         Tensor[] flat = [.. part.Blocks.Select(b => zeros(b.Count))];
         Tensor FlatOf(BlockWeights block) => flat[part.Blocks.ToList().IndexOf(block)];
         var kept = new List<(Tensor Input, LayerKept Kept)>();
@@ -97,14 +97,19 @@ public sealed class GradientTests
 internal static class NaiveModel
 {
     /// <summary>Sum of the losses of the labelled tokens.</summary>
-    public static Tensor Loss(LlamaConfig config, Dictionary<string, Tensor> weights, TokenBatch batch)
+    /// <param name="config">The model.</param>
+    /// <param name="weights">By name.</param>
+    /// <param name="batch">Its tokens.</param>
+    /// <param name="linear">What stands in for a linear layer, given its input and its module's name; null for the plain one.</param>
+    public static Tensor Loss(LlamaConfig config, Dictionary<string, Tensor> weights, TokenBatch batch, Func<Tensor, string, Tensor>? linear = null)
     {
+        linear ??= (input, module) => nn.functional.linear(input, weights[$"{module}.weight"], weights.GetValueOrDefault($"{module}.bias"));
         (Tensor cos, Tensor sin) = new RotaryTables(config).For(batch.Positions, batch.LengthOfDocument, ScalarType.Float32);
         Tensor x = weights[LlamaTensors.Embedding].index_select(0, batch.Ids);
         for (int i = 0; i < config.NumHiddenLayers; i++)
         {
             string prefix = $"model.layers.{i}.";
-            Tensor Linear(Tensor input, string name) => nn.functional.linear(input, weights[$"{prefix}{name}.weight"], weights.GetValueOrDefault($"{prefix}{name}.bias"));
+            Tensor Linear(Tensor input, string name) => linear(input, prefix + name);
             Tensor Heads(Tensor input, string name)
             {
                 Tensor heads = Linear(input, $"self_attn.{name}_proj").view(x.shape[0], -1, config.HeadSize);

@@ -1,3 +1,4 @@
+using Drover.Formats.Adapters;
 using Drover.Formats.Datasets;
 using Drover.Formats.HuggingFace;
 using Drover.Trainer.Collectives;
@@ -63,6 +64,34 @@ public class MemoryFormulaTests
         AssertPlanned(layout, 2, precision, recompute: false, SmallRun.Config with { ModelType = "qwen3", HeadDim = 12, NumHiddenLayers = 5 });
 
     [Theory]
+    [MemberData(nameof(AdapterMatrix))]
+    public void Frozen_weights_take_compute_weights_alone_and_adapters_take_all(string layout, Precision precision, bool recompute, bool dora)
+    {
+        var lora = new LoraSpec { Rank = 6, Dora = dora, TokenRowsFrom = dora ? 80 : 0, ModulesToSave = dora ? ["norm"] : ["lm_head"] };
+        AssertPlanned(layout, 2, precision, recompute ? ActivationSpec.Recomputed : new ActivationSpec(), SmallRun.Config with { NumHiddenLayers = 5 }, of: SmallRun.Spec with { Lora = lora });
+    }
+
+    [Theory]
+    [InlineData("ddp")]
+    [InlineData("zero2")]
+    [InlineData("pp 2 zero3")]
+    [InlineData("gemini, a part of each")]
+    public void A_stage_of_embeddings_alone_takes_state_for_them_alone(string layout) =>
+        AssertPlanned(layout, 2, Precision.Bf16, new ActivationSpec(), SmallRun.Config with { NumHiddenLayers = 5 }, of: SmallRun.Spec with { HasBase = true, Rates = new WeightRates { EmbeddingsOnly = true } });
+
+    public static TheoryData<string, Precision, bool, bool> AdapterMatrix()
+    {
+        var matrix = new TheoryData<string, Precision, bool, bool>();
+        foreach (string layout in new[] { "ddp", "zero1", "zero2", "zero2 offload", "zero3", "zero3 offload", "gemini", "gemini, a part of each", "tp 2", "tp 2 zero3", "split_gather", "pp 2", "pp 2 zero3", "ring 2 zero3" })
+        {
+            matrix.Add(layout, Precision.Bf16, false, false);
+            matrix.Add(layout, Precision.Fp32, true, true);
+        }
+
+        return matrix;
+    }
+
+    [Theory]
     [InlineData("ddp", RecomputeMode.Attention, false)]
     [InlineData("zero2", RecomputeMode.FeedForward, true)]
     [InlineData("zero3", RecomputeMode.Full, true)]
@@ -88,9 +117,9 @@ public class MemoryFormulaTests
     private static void AssertPlanned(string layout, int ranks, Precision precision, bool recompute, LlamaConfig config) =>
         AssertPlanned(layout, ranks, precision, new ActivationSpec { Mode = recompute ? RecomputeMode.Full : RecomputeMode.None }, config);
 
-    private static void AssertPlanned(string layout, int ranks, Precision precision, ActivationSpec activations, LlamaConfig config, OptimizerKind optimizer = OptimizerKind.AdamW)
+    private static void AssertPlanned(string layout, int ranks, Precision precision, ActivationSpec activations, LlamaConfig config, OptimizerKind optimizer = OptimizerKind.AdamW, EngineSpec? of = null)
     {
-        EngineSpec spec = SmallRun.Spec with { Parallel = Layouts[layout], Precision = precision, MicroBatchRows = 1, Activations = activations, Optimizer = SmallRun.Spec.Optimizer with { Kind = optimizer } };
+        EngineSpec spec = (of ?? SmallRun.Spec) with { Parallel = Layouts[layout], Precision = precision, MicroBatchRows = 1, Activations = activations, Optimizer = SmallRun.Spec.Optimizer with { Kind = optimizer } };
         var measured = new Dictionary<(MemoryClass, MemoryPlace), long>[ranks];
         ThreadRanks.Run(ranks, collectives =>
         {
@@ -100,7 +129,7 @@ public class MemoryFormulaTests
             measured[collectives.Rank] = engine.Memory.Lines.ToDictionary(l => (l.Class, l.Place), l => l.PeakBytes);
         });
 
-        var plan = new LayoutSpec(config, spec.Parallel, ranks, precision == Precision.Bf16 ? 2 : 4, RowTokens, spec.GlobalBatchRows / spec.Parallel.DataParallel(ranks), spec.Activations, 0) { Optimizer = optimizer };
+        var plan = new LayoutSpec(config, spec.Parallel, ranks, precision == Precision.Bf16 ? 2 : 4, RowTokens, spec.GlobalBatchRows / spec.Parallel.DataParallel(ranks), spec.Activations, 0) { Optimizer = optimizer, Rates = spec.Rates, Lora = spec.Lora, HasBase = spec.HasBase };
         foreach (RankLayout rank in RankLayout.AllOf(plan))
         {
             Dictionary<(MemoryClass, MemoryPlace), long> planned = rank.Memory.ToDictionary(m => (m.Class, m.Place), m => m.Bytes), counted = measured[rank.Rank];

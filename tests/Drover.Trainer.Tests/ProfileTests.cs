@@ -2,6 +2,7 @@ using System.Text.Json;
 using Drover.ObjectStore;
 using Drover.Protocol.Common.V1;
 using Drover.Protocol.Trainer.V1;
+using Drover.Testing;
 using Grpc.Core;
 
 namespace Drover.Trainer.Tests;
@@ -20,7 +21,7 @@ public sealed class ProfileTests : IAsyncLifetime
     [Fact]
     public async Task A_profile_holds_the_blocks_and_border_actions_of_every_rank()
     {
-        TrainerWorld.RequireMpirun();
+        Mpirun.Require();
         TrainingSpec spec = TrainerWorld.Spec("profiled", ranks: 2);
         (spec.Recompute, spec.Parallelism, spec.Steps) = (true, new ParallelismSpec { TensorParallel = 2 }, 8);
         spec.Profile = new ProfileSpec { FirstStep = 5, Steps = 3 };

@@ -2,7 +2,6 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
-using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using Drover.Checkpoint;
@@ -24,7 +23,7 @@ public sealed class TrainerWorld : IAsyncDisposable
     public const int Vocabulary = 64;
     public const string Dataset = "datasets/tiny";
     public const string Config = "inputs/tiny/config.json";
-    private const int Rows = 96;
+    public const int Rows = 96;
     private const int RowLength = 24;
     private readonly TemporaryFolder _folder = new();
     private readonly List<WebApplication> _services = [];
@@ -164,7 +163,7 @@ public sealed class TrainerWorld : IAsyncDisposable
                 writer.Write(new PackedRow(ids, labels, [cut, length - cut]));
             }
 
-            listed = writer.Finish() with { File = "data.arrow" };
+            listed = writer.Finish() with { File = "data.arrow", From = [new ShardSource("inputs/a.jsonl", 5, 10)] };
         }
 
         byte[] bytes = shard.ToArray();

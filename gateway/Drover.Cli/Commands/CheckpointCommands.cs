@@ -18,6 +18,9 @@ internal static class CheckpointCommands
     private static readonly Option<long> MaxShard = new("--max-shard-bytes") { Description = "Largest weight file; 0 means 5 GB" };
     private static readonly Option<ExportDataType> DataType = EnumOption.Of("--data-type", "Type of the weights", ("bf16", ExportDataType.Bf16), ("fp16", ExportDataType.Fp16), ("fp32", ExportDataType.Fp32));
 
+    private static readonly Option<ExportForm> Form = EnumOption.Of("--form", "Of a run with LoRA: a whole model, or the adapter alone as PEFT keeps it", ("merged", ExportForm.Merged), ("adapter", ExportForm.Adapter));
+    private static readonly Option<string> AdapterBase = new("--adapter-base") { Description = "With --form adapter: what its config calls the base model; default: the reference that the run began with", HelpName = "NAME", DefaultValueFactory = _ => "" };
+
     public static Command Build() => new("checkpoint", "List, verify and export checkpoints.")
     {
         new Command("list", """
@@ -39,11 +42,12 @@ internal static class CheckpointCommands
                 return answer.Intact ? ExitCodes.Ok : ExitCodes.Failed;
             }),
         new Command("export", """
-            Render a checkpoint as a Hugging Face model.
+            Render a checkpoint as a Hugging Face model, adapters merged, or as a PEFT adapter.
 
             Example:
               drover checkpoint export my-model --checkpoint runs/my-run/checkpoints/step-00000100 --tokenizer tokenizers/my-tokenizer
-            """) { Name, From, Tokenizer, DataType, MaxShard, JobStart.Detach }.Does(ExportAsync),
+              drover checkpoint export my-adapter --form adapter --checkpoint runs/my-run/checkpoints/step-00000100 --tokenizer tokenizers/my-tokenizer
+            """) { Name, From, Tokenizer, Form, AdapterBase, DataType, MaxShard, JobStart.Detach }.Does(ExportAsync),
     };
 
     private static async Task<int> ListAsync(CliContext context, ParseResult parse)
@@ -80,6 +84,8 @@ internal static class CheckpointCommands
             Checkpoint = parse.GetValue(From),
             Tokenizer = await new InputUploader(context).ResolveAsync(parse.GetValue(Tokenizer)!).ConfigureAwait(false),
             DataType = parse.GetValue(DataType),
+            Form = parse.GetValue(Form),
+            AdapterBase = parse.GetValue(AdapterBase),
             MaxShardBytes = parse.GetValue(MaxShard),
         };
         var request = new CreateExportRequest { RequestId = JobStart.NewRequestId(), Spec = spec };

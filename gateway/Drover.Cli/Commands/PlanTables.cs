@@ -26,6 +26,28 @@ internal static class PlanTables
         context.Terminal.Write(Ranks(plan));
         context.Output.WriteLine("Memory at most, rows full; (h) is in host memory. Logits come and go beside it: head_chunk_tokens makes them smaller.");
         context.Terminal.Write(Weights(plan));
+        if (plan.Memory is { LimitBytes: > 0 } memory)
+            context.Output.WriteLine($"{(memory.Fits ? "Fits" : "Does not fit")}: needs {Text.Bytes(memory.NeededBytes)} with processes and the copy for a checkpoint, of {Text.Bytes(memory.LimitBytes)}.");
+        if (plan.Speed is { } speed)
+            context.Output.WriteLine(speed.Missing.Length > 0 ? $"No speed is predicted: {speed.Missing}." : $"Predicted: {Text.Count(speed.TokensPerSecond)} tokens/s, {speed.StepSeconds.ToString("0.###", CultureInfo.InvariantCulture)} s a step, {Text.Bytes(speed.ResidentBytes)} resident in the largest rank.");
+        if (plan.Proposals.Count > 0)
+            context.Terminal.Write(Proposals(plan));
+    }
+
+    private static Table Proposals(TrainingPlan plan)
+    {
+        Table table = new Table().Border(TableBorder.Rounded).AddColumns("layout", "micro_batch_rows", "recompute", "head_chunk_tokens", "tokens/s", "needs");
+        foreach (LayoutProposal proposal in plan.Proposals)
+        {
+            ParallelismSpec p = proposal.Parallelism;
+            table.AddRow(new[]
+            {
+                $"{Word(p.Placement)}, tensor {p.TensorParallel}, pipeline {p.PipelineParallel}{(p.Equals(plan.Parallelism) ? " (the spec's)" : "")}",
+                Text.Count(proposal.MicroBatchRows), proposal.Recompute ? "yes" : "no", Text.Count(proposal.HeadChunkTokens), Text.Count(proposal.TokensPerSecond), Text.Bytes(proposal.NeededBytes),
+            }.Select(Markup.Escape).ToArray());
+        }
+
+        return table;
     }
 
     private static string Heading(TrainingPlan plan)

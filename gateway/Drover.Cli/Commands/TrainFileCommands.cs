@@ -13,6 +13,8 @@ internal static class TrainFileCommands
     private const string ConfigFile = "config.json";
     private static readonly Argument<string> Spec = new("SPEC") { Description = "A YAML file with the fields of a train step (TrainingSpec): name, base_model, dataset, ranks, parallelism, ..." };
     private static readonly Option<int> RowTokens = new("--row-tokens") { Description = "Tokens of a row, where the spec names no dataset yet", HelpName = "TOKENS" };
+    private static readonly Option<bool> MemoryOnly = new("--memory-only") { Description = "Measure nothing: memory and layout, at once" };
+    private static readonly Option<bool> Propose = new("--propose") { Description = "Look for faster ways to spread the run over the same ranks that fit: a few are measured" };
     private static readonly Option<bool> Slurm = new("--slurm") { Description = "A script for sbatch" };
     private static readonly Option<int> Nodes = new("--nodes") { Description = "Machines to ask for", DefaultValueFactory = _ => 1 };
     private static readonly Option<string> Time = new("--time") { Description = "Longest time, as Slurm writes it; checkpoints make a later start go on", HelpName = "TIME", DefaultValueFactory = _ => "24:00:00" };
@@ -22,13 +24,16 @@ internal static class TrainFileCommands
     public static IEnumerable<Command> Build() =>
     [
         new Command("plan", """
-            Show what would lie where: the grid of ranks, the blocks of each, how weights are cut, memory by class.
+            Show what would lie where: the grid of ranks, the blocks of each, how weights are cut, memory by class, and whether it fits.
+            Then a small model is measured under the same layout for some seconds, and the speed of the run predicted from it.
             Starts nothing. A model's local folder gives its config.json only; no dataset is needed with --row-tokens.
+            Ends with 1 when the run does not fit.
 
             Example:
               drover train plan run.yaml
-              drover train plan run.yaml --row-tokens 2048 --json
-            """) { Spec, RowTokens }.Does(PlanAsync),
+              drover train plan run.yaml --propose
+              drover train plan run.yaml --row-tokens 2048 --memory-only --json
+            """) { Spec, RowTokens, MemoryOnly, Propose }.Does(PlanAsync),
         new Command("submit", """
             Start the training run of a file and watch it.
 
@@ -52,10 +57,10 @@ internal static class TrainFileCommands
         if (spec.InitialCase == TrainingSpec.InitialOneofCase.BaseModel && Path.Combine(folder, spec.BaseModel, ConfigFile) is var config && File.Exists(config))
             spec.FromScratch = new FromScratch { Config = config };
         await ResolveStartAsync(spec, inputs, folder).ConfigureAwait(false);
-        var request = new PlanTrainingRequest { Spec = spec, RowTokens = parse.GetValue(RowTokens) };
+        var request = new PlanTrainingRequest { Spec = spec, RowTokens = parse.GetValue(RowTokens), Measure = !parse.GetValue(MemoryOnly), Propose = parse.GetValue(Propose) };
         TrainingPlan plan = (await context.Trainer.PlanTrainingAsync(request, cancellationToken: context.Cancellation).ConfigureAwait(false)).Plan;
         PlanTables.Write(context, plan);
-        return ExitCodes.Ok;
+        return plan.Memory is { Fits: false } ? ExitCodes.Failed : ExitCodes.Ok;
     }
 
     private static async Task<int> SubmitAsync(CliContext context, ParseResult parse)
@@ -88,6 +93,8 @@ internal static class TrainFileCommands
 
     private static async Task ResolveStartAsync(TrainingSpec spec, InputUploader inputs, string folder)
     {
+        if (spec.Lora is { Adapter.Length: > 0 } lora)
+            lora.Adapter = await inputs.ResolveAsync(lora.Adapter, folder).ConfigureAwait(false);
         if (spec.InitialCase == TrainingSpec.InitialOneofCase.BaseModel)
             spec.BaseModel = await inputs.ResolveAsync(spec.BaseModel, folder).ConfigureAwait(false);
         else if (spec.InitialCase == TrainingSpec.InitialOneofCase.FromScratch)

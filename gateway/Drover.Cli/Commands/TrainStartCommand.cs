@@ -48,7 +48,7 @@ internal static class TrainStartCommand
     public static Command Build()
     {
         Command command = Own();
-        foreach (Option option in ParallelismOptions.All)
+        foreach (Option option in ParallelismOptions.All.Concat(LoraOptions.All))
             command.Options.Add(option);
         return command;
     }
@@ -56,7 +56,8 @@ internal static class TrainStartCommand
     /// <summary>What a finished run says.</summary>
     public static string Describe(TrainingJob job) =>
         $"{job.Result.Checkpoint}: {job.Result.Steps} steps, {Text.Count(job.Result.TokensSeen)} tokens, loss {Text.Loss(job.Result.FirstLoss)} -> {Text.Loss(job.Result.LastLoss)}"
-        + (job.Result.BestCheckpoint.Length > 0 ? $"; best on held-out data: {job.Result.BestCheckpoint}, loss {Text.Loss(job.Result.BestLoss)}" : "");
+        + (job.Result.BestCheckpoint.Length > 0 ? $"; best on held-out data: {job.Result.BestCheckpoint}, loss {Text.Loss(job.Result.BestLoss)}" : "")
+        + (job.Result.Plan is { MeasuredTokensPerSecond: > 0 } plan ? $"; {(plan.PlannedTokensPerSecond > 0 ? $"planned {Text.Count(plan.PlannedTokensPerSecond)} tokens/s, measured " : "")}{Text.Count(plan.MeasuredTokensPerSecond)} tokens/s; planned {Text.Bytes(plan.PlannedBytes)}, measured {Text.Bytes(plan.MeasuredBytes)} in the largest rank" : "");
 
     private static Command Own() => new Command("start", """
         Start a training run and watch it. How it is spread over ranks is a preset and options; --dry-run shows the plan.
@@ -64,6 +65,7 @@ internal static class TrainStartCommand
         Example:
           drover train start my-run --model models/base --tokenizer tokenizers/my-tokenizer --dataset datasets/my-data --steps 100 --ranks 4 --preset 3d
           drover train start my-run --model models/base --tokenizer tokenizers/my-tokenizer --dataset datasets/my-data --steps 100 --batch 8 --ranks 2
+          drover train start my-run --model models/base --tokenizer tokenizers/my-tokenizer --dataset datasets/my-data --steps 100 --lora dora --lora-rank 32
         """)
     {
         Name, Model, Config, Checkpoint, Dataset, Buckets, Tokenizer, Steps, Epochs, GlobalBatch, MicroBatch, Ranks, Threads, LearningRate, Schedule, Warmup, WarmupRatio, DecayRatio, WeightDecay,
@@ -112,6 +114,7 @@ internal static class TrainStartCommand
             Seed = parse.GetValue(Seed),
             CheckpointIntervalSteps = parse.GetValue(CheckpointEvery),
             Parallelism = ParallelismOptions.Read(parse),
+            Lora = LoraOptions.Read(parse),
         };
         if (parse.GetValue(HeldOut) is { Length: > 0 } heldOut)
             spec.HeldOut = new HeldOutSpec { Datasets = { heldOut.Select(HeldOutDatasetOf) }, IntervalSteps = parse.GetValue(EvaluateEvery) };
@@ -145,6 +148,8 @@ internal static class TrainStartCommand
     private static async Task SetStartAsync(TrainingSpec spec, InputUploader inputs, ParseResult parse)
     {
         spec.Tokenizer = await inputs.ResolveAsync(parse.GetValue(Tokenizer)!).ConfigureAwait(false);
+        if (spec.Lora is { Adapter.Length: > 0 } lora)
+            lora.Adapter = await inputs.ResolveAsync(lora.Adapter).ConfigureAwait(false);
         string?[] given = [parse.GetValue(Model), parse.GetValue(Config), parse.GetValue(Checkpoint)];
         if (given.Count(text => text is not null) != 1)
             throw new Errors.DroverException(Errors.FailureCode.InvalidArgument, "START_AMBIGUOUS", "Give exactly one of --model, --config and --checkpoint: where the weights begin.");

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Drover.Formats.Adapters;
 
 namespace Drover.Formats.Checkpoints;
 
@@ -36,6 +37,12 @@ public sealed record CheckpointManifest
     /// <summary>Of a run in fp16: where its loss scale stands; null for others.</summary>
     public LossScaleState? LossScale { get; init; }
 
+    /// <summary>Where weights that are not among <see cref="Tensors"/> are read: they were frozen. Null where all are here.</summary>
+    public BaseReference? Base { get; init; }
+
+    /// <summary>Of a run with LoRA: what its adapters are; null for others.</summary>
+    public LoraSpec? Adapter { get; init; }
+
     /// <summary>What the guard against spikes knows; null in checkpoints of before it was.</summary>
     public GuardState? Guard { get; init; }
 
@@ -69,6 +76,11 @@ public sealed record CheckpointManifest
 /// <param name="GoodSteps">Steps since the scale last changed.</param>
 /// <param name="SkippedSteps">Steps of the run that changed no weight: the optimizer counts the others.</param>
 public sealed record LossScaleState(double Scale, long GoodSteps, long SkippedSteps);
+
+/// <summary>A model that a checkpoint refers to.</summary>
+/// <param name="Model">Object-store prefix of a Hugging Face folder or a checkpoint.</param>
+/// <param name="Hash">Of its weights: see <c>Drover.Formats.Weights.IModelWeights.HashAsync</c>.</param>
+public sealed record BaseReference(string Model, string Hash);
 
 /// <summary>What the guard against loss spikes knows, the same under every layout.</summary>
 /// <param name="Losses">Of the last steps that updated the weights, the latest last.</param>

@@ -81,6 +81,9 @@ public sealed class CheckpointReader
         return manifest;
     }
 
+    /// <summary>Whether there is a tensor of this kind and name.</summary>
+    public bool Contains(string kind, string name) => _tensors.ContainsKey((kind, name));
+
     /// <summary>A tensor that must be there.</summary>
     /// <exception cref="DroverException">NotFound.</exception>
     public LogicalTensor Get(string kind, string name) => _tensors.TryGetValue((kind, name), out LogicalTensor? tensor)

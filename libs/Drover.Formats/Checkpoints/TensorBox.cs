@@ -1,12 +1,17 @@
 namespace Drover.Formats.Checkpoints;
 
 /// <summary>A box of an n-dimensional tensor: where it starts and its extent. A scalar is the box of no dimensions.</summary>
-internal readonly record struct TensorBox(long[] Offset, long[] Shape)
+/// <param name="Offset">Where it starts, one number a dimension.</param>
+/// <param name="Shape">Its extent.</param>
+public readonly record struct TensorBox(long[] Offset, long[] Shape)
 {
+    /// <summary>Dimensions.</summary>
     public int Rank => Shape.Length;
 
+    /// <summary>Values that it holds.</summary>
     public long ElementCount => Count(Shape);
 
+    /// <summary>Values of a shape.</summary>
     public static long Count(ReadOnlySpan<long> shape)
     {
         long count = 1;

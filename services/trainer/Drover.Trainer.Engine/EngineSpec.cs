@@ -1,4 +1,5 @@
 using Drover.Errors;
+using Drover.Formats.Adapters;
 using Drover.Formats.HuggingFace;
 using Drover.Trainer.Model;
 using Drover.Trainer.Parallelism;
@@ -35,6 +36,15 @@ public sealed record EngineSpec
 
     /// <summary>Which weights are trained, and how fast.</summary>
     public WeightRates Rates { get; init; } = new();
+
+    /// <summary>Adapters beside frozen weights; null for none.</summary>
+    public LoraSpec? Lora { get; init; }
+
+    /// <summary>
+    /// The weights that a run starts from can be read again at any time: frozen ones are then held for compute alone, without master weights
+    /// and moments, and are no part of the saved state. With <see cref="Lora"/> it is always so.
+    /// </summary>
+    public bool HasBase { get; init; }
 
     /// <summary>The learning rate over steps.</summary>
     public required ScheduleSpec Schedule { get; init; }
@@ -88,7 +98,8 @@ public sealed record EngineSpec
         problems.AddRange(Schedule.Problems());
         problems.AddRange(LossScale.Problems());
         problems.AddRange(Guard.Problems());
-        problems.AddRange(Rates.Problems(config));
+        problems.AddRange(Rates.Problems(config, Lora));
+        problems.AddRange(Lora is null ? [] : [.. Lora.Problems(), .. Lora.Problems(config)]);
         Require(NeftuneAlpha >= 0 && double.IsFinite(NeftuneAlpha), $"neftune_alpha is {NeftuneAlpha}");
         if (problems.Count > 0)
             throw new DroverException(FailureCode.InvalidArgument, "INVALID_TRAINING_SPEC", $"The training spec cannot run: {string.Join("; ", problems)}.");

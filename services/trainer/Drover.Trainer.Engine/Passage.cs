@@ -15,7 +15,8 @@ internal sealed class Passage : IDisposable
     /// <param name="spec">Who shares the tokens.</param>
     /// <param name="rank">Which part of them is this rank's.</param>
     /// <param name="parts">Parts of the model on this rank.</param>
-    public Passage(MicroBatch batch, LlamaPart model, ParallelSpec spec, RankCoordinates rank, int parts)
+    /// <param name="dropout">Of adapters, given the first of this rank's tokens; null for none.</param>
+    public Passage(MicroBatch batch, LlamaPart model, ParallelSpec spec, RankCoordinates rank, int parts, Func<long, int, IDropoutMasks>? dropout = null)
     {
         MicroBatch = batch;
         int tokens = batch.Rows.Sum(r => r.InputIds.Length);
@@ -25,7 +26,11 @@ internal sealed class Passage : IDisposable
         int mine = _whole.TokenCount / shares;
         Batch = spec.SequenceParallel > 1 ? _whole.Stretch(rank.Sequence * mine, mine) : _whole;
         FirstToken = mine * (spec.SequenceMode == SequenceMode.SplitGather ? rank.Tensor : rank.Sequence);
-        Context = new BatchContext(Batch, model.Rotary, model.Type, _whole.DocumentLengths);
+        Context = new BatchContext(Batch, model.Rotary, model.Type, _whole.DocumentLengths)
+        {
+            // Inside the half blocks: split-gather has all tokens there.
+            Dropout = dropout?.Invoke(spec.SequenceParallel > 1 ? FirstToken : 0, Batch.TokenCount),
+        };
         ResidualShape = [mine, model.Config.HiddenSize];
         Runs = [.. Enumerable.Range(0, parts).Select(_ => new PartRun())];
     }

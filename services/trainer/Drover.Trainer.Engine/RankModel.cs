@@ -15,6 +15,7 @@ internal sealed class RankModel : IDisposable
     private static readonly string[] Kinds = [LogicalTensor.Weight, LogicalTensor.FirstMoment, LogicalTensor.SecondMoment];
     private readonly RankGrid _grid;
     private readonly Dictionary<StateSlice, (BlockState State, long First)> _places = new(ReferenceEqualityComparer.Instance);
+    private readonly Dictionary<StateSlice, (FrozenWeights Weights, long First)> _basePlaces = new(ReferenceEqualityComparer.Instance);
     private readonly BlockState? _tiedHead;
     private readonly BlockState? _tiedEmbedding;
 
@@ -24,11 +25,12 @@ internal sealed class RankModel : IDisposable
         ParallelSpec parallel = spec.Parallel;
         Arena = parallel.Placement == StatePlacement.Gemini ? new DeviceArena(parallel.Gemini, ledger) : null;
         bool splitTokens = parallel.SequenceMode == SequenceMode.SplitGather, cut = parallel.TensorParallel > 1;
+        var table = new WeightTable(spec.Rates, spec.Lora, spec.HasBase || spec.Lora is not null, grid.Tensor.Rank, grid.Tensor.WorldSize);
         Parts = [.. StageTable.PartsOf(config, grid.Pipeline.Rank, parallel).Select(span => new LlamaPart(
             config,
             spec.Precision,
             span,
-            (name, shape) => CutTable.PartOf(name, shape, grid.Tensor.Rank, grid.Tensor.WorldSize) with { RateFactor = spec.Rates.FactorOf(name) },
+            table,
             cut ? new TensorBorders(grid.Tensor, splitTokens) : null,
             parallel.SequenceMode switch
             {
@@ -37,6 +39,7 @@ internal sealed class RankModel : IDisposable
                 _ => null,
             },
             cut ? new TensorVocabulary(grid.Tensor, config.VocabSize) : null,
+            spec.Lora,
             spec.Device))];
         var uncut = new UncutGradients(grid.Tensor, splitTokens);
         foreach (BlockWeights block in Parts.SelectMany(p => p.Blocks))
@@ -62,7 +65,12 @@ internal sealed class RankModel : IDisposable
 
     public List<StateSlice> SavedState { get; } = [];
 
+    /// <summary>Weights that are held for compute alone: read when a run starts or goes on, and saved nowhere.</summary>
+    public List<StateSlice> Base { get; } = [];
+
     public void CopyState(StateSlice slice, Span<float> destination) => _places[slice].State.CopyState(slice.Kind, _places[slice].First, destination);
+
+    public void SetBase(StateSlice slice, ReadOnlySpan<float> source) => _basePlaces[slice].Weights.Set(_basePlaces[slice].First, source);
 
     public void SetState(StateSlice slice, ReadOnlySpan<float> source) => _places[slice].State.SetState(slice.Kind, _places[slice].First, source);
 
@@ -105,7 +113,21 @@ internal sealed class RankModel : IDisposable
             part.Dispose();
     }
 
-    private BlockState NewState(BlockWeights block, ParallelSpec spec, ScalarType type, UncutGradients uncut, MemoryLedger ledger, OptimizerKind optimizer) => spec.Placement switch
+    private BlockState NewState(BlockWeights block, ParallelSpec spec, ScalarType type, UncutGradients uncut, MemoryLedger ledger, OptimizerKind optimizer)
+    {
+        FrozenWeights? frozen = block.Base is { } held ? NewFrozen(held, spec, type, ledger) : null;
+        BlockState? trained = frozen is not null && block.Count == 0 ? null : NewTrained(block, spec, type, uncut, ledger, optimizer);
+        return frozen is null ? trained! : new SplitState(block, frozen, trained);
+    }
+
+    private FrozenWeights NewFrozen(BlockWeights block, ParallelSpec spec, ScalarType type, MemoryLedger ledger) => spec.Placement switch
+    {
+        StatePlacement.Zero3 => new ShardedFrozenWeights(block, type, spec.OffloadWeights ? MemoryPlace.Host : MemoryPlace.Device, _grid.Data, ledger),
+        StatePlacement.Gemini => new ChunkedFrozenWeights(block, spec.Gemini.ChunkValues, type, _grid.Data, Arena!),
+        _ => new WholeFrozenWeights(block, type, ledger),
+    };
+
+    private BlockState NewTrained(BlockWeights block, ParallelSpec spec, ScalarType type, UncutGradients uncut, MemoryLedger ledger, OptimizerKind optimizer) => spec.Placement switch
     {
         StatePlacement.Replicated => new ReplicatedState(block, type, _grid.Data, uncut, ledger, optimizer),
         StatePlacement.Gemini => new GeminiState(block, spec.Gemini.ChunkValues, type, _grid.Data, uncut, Arena!),
@@ -124,6 +146,16 @@ internal sealed class RankModel : IDisposable
                     State.Add(slice);
                     _places[slice] = (state, box.First);
                 }
+            }
+        }
+
+        foreach (FrozenWeights frozen in States.Values.Select(s => s.Frozen).OfType<FrozenWeights>())
+        {
+            foreach (FlatBox box in FlatBoxes.Of(frozen.Weights, frozen.Owned.Start, frozen.Owned.Count))
+            {
+                var slice = new StateSlice(LogicalTensor.Weight, box.Name, box.GlobalShape, box.Offset, box.Shape);
+                Base.Add(slice);
+                _basePlaces[slice] = (frozen, box.First);
             }
         }
 

@@ -48,7 +48,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
             using var scope = NewDisposeScope();
             if (action.IsForward)
             {
-                Forward(action, PassageOf(action.MicroBatch, microBatches), step);
+                Forward(action, PassageOf(action.MicroBatch, microBatches, step), step);
                 ForwardSeconds += Stopwatch.GetElapsedTime(started).TotalSeconds;
             }
             else
@@ -73,10 +73,10 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
         }
     }
 
-    private Passage PassageOf(int microBatch, IReadOnlyList<MicroBatch> batches)
+    private Passage PassageOf(int microBatch, IReadOnlyList<MicroBatch> batches, long step)
     {
         if (!_passages.TryGetValue(microBatch, out Passage? passage))
-            _passages[microBatch] = passage = new Passage(batches[microBatch], parts[0], spec.Parallel, grid.Coordinates, parts.Length) { PartsLeft = parts.Length };
+            _passages[microBatch] = passage = new Passage(batches[microBatch], parts[0], spec.Parallel, grid.Coordinates, parts.Length, AdapterDropout.For(spec, batches[microBatch], step)) { PartsLeft = parts.Length };
         return passage;
     }
 

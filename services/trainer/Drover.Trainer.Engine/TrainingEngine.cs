@@ -26,6 +26,7 @@ public sealed class TrainingEngine : IDisposable
     private readonly StepRows _stepRows;
     private readonly RankModel _model;
     private readonly StepPass _pass;
+    private readonly TrainedParts _trained;
 
     /// <summary>Allocates this rank's share of weights, gradients and moments. Load or initialize the weights before the first step.</summary>
     /// <exception cref="DroverException">InvalidArgument for a spec that cannot run; Unimplemented, naming what of the config is not supported; FailedPrecondition when the rows do not fit the model.</exception>
@@ -43,6 +44,7 @@ public sealed class TrainingEngine : IDisposable
             set_num_threads(spec.Threads);
         (_spec, _rows, Config, Memory) = (spec, rows, config, new MemoryLedger(spec.Device));
         LossScale = spec.Precision == Precision.Fp16 ? spec.LossScale.Start : null;
+        _trained = ModelFlops.PartsOf(config, name => spec.Lora is { } lora ? lora.IsSaved(name) || lora.HasTokenRows(name) : spec.Rates.FactorOf(name) > 0);
         _grid = new RankGrid(spec.Parallel, collectives);
         _stepRows = new StepRows(order ?? new RowOrder(rows.RowCount, spec.Seed), spec.GlobalBatchRows, spec.MicroBatchRows, _grid.Replicas);
         _model = new RankModel(config, spec, _grid, Memory);
@@ -87,12 +89,15 @@ public sealed class TrainingEngine : IDisposable
     public IReadOnlyList<StateSlice> SavedState => _model.SavedState;
 
     /// <summary>Starts from weights with fresh moments, at step 0. Every rank calls it.</summary>
-    public void LoadWeights(StateReader read)
+    /// <param name="read">Of the model.</param>
+    /// <param name="adapter">Of an adapter to go on from: everything that LoRA trains; null for fresh ones.</param>
+    public void LoadWeights(StateReader read, StateReader? adapter = null)
     {
+        StateReader start = _spec.Lora is { } lora ? AdapterStart.Beside(read, adapter, lora, Config, _spec.Seed) : read;
         LoadState(0, (slice, values) =>
         {
             if (slice.Kind == LogicalTensor.Weight)
-                read(slice, values);
+                start(slice, values);
             else
                 values.Clear();
         });
@@ -102,7 +107,7 @@ public sealed class TrainingEngine : IDisposable
     public void InitializeWeights(long seed) =>
         LoadWeights((slice, values) => LanguageModel.FillRandom(Config, slice, values, seed));
 
-    /// <summary>Goes on from a saved state: every slice of <see cref="State"/> is asked for. Every rank calls it.</summary>
+    /// <summary>Goes on from a saved state: every slice of <see cref="State"/> is asked for, and the weights that are held for compute alone. Every rank calls it.</summary>
     /// <param name="stepsDone">Steps that the state has behind it.</param>
     /// <param name="read">Fills them.</param>
     /// <param name="lossScale">Where the loss scale stood; null, or a precision without one, for the start.</param>
@@ -110,7 +115,14 @@ public sealed class TrainingEngine : IDisposable
     public void LoadState(long stepsDone, StateReader read, LossScaleState? lossScale = null, GuardState? guard = null)
     {
         // One buffer for all: of a large model, one for each would be as much memory again.
-        float[] buffer = new float[State.Max(s => s.Count)];
+        float[] buffer = new float[State.Concat(_model.Base).Max(s => s.Count)];
+        foreach (StateSlice slice in _model.Base)
+        {
+            Span<float> values = buffer.AsSpan(0, (int)slice.Count);
+            read(slice, values);
+            _model.SetBase(slice, values);
+        }
+
         foreach (StateSlice slice in State)
         {
             Span<float> values = buffer.AsSpan(0, (int)slice.Count);
@@ -160,7 +172,7 @@ public sealed class TrainingEngine : IDisposable
         (double norm, StepAnomaly? anomaly) = Update(step, rate, loss, microBatches);
         if (anomaly is not { Action: AnomalyAction.Rollback })
             StepsDone = step;
-        return new StepResult(step, loss, norm, rate, (long)counts[0], (long)counts[1], Stopwatch.GetElapsedTime(started).TotalSeconds, _pass.ForwardSeconds, _pass.BackwardSeconds, Stopwatch.GetElapsedTime(optimizing).TotalSeconds, ModelFlops.OfStep(Config, counts[1], counts[0], counts[2]), lossScale, SkippedSteps, anomaly);
+        return new StepResult(step, loss, norm, rate, (long)counts[0], (long)counts[1], Stopwatch.GetElapsedTime(started).TotalSeconds, _pass.ForwardSeconds, _pass.BackwardSeconds, Stopwatch.GetElapsedTime(optimizing).TotalSeconds, ModelFlops.OfStep(Config, counts[1], counts[0], counts[2], _trained), lossScale, SkippedSteps, anomaly);
     }
 
     /// <summary>Loss of the model as it stands on rows that are not trained on; changes nothing. Every rank calls it.</summary>

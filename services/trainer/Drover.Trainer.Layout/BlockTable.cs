@@ -25,16 +25,21 @@ public sealed record Block(BlockKind Kind, IReadOnlyList<LocalWeight> Weights)
 {
     /// <summary>Values of the weights.</summary>
     public long Count => Weights.Sum(w => w.Count);
+
+    /// <summary>Values that are held for compute alone.</summary>
+    public long BaseCount => Weights.Where(w => w.IsBase).Sum(w => w.Count);
+
+    /// <summary>Values that have gradients, master weights and moments.</summary>
+    public long StateCount => Count - BaseCount;
 }
 
 /// <summary>Which weights make up the blocks of a part.</summary>
 public static class BlockTable
 {
     /// <summary>The blocks of a part on one rank of tensor parallelism, in the order of the model.</summary>
-    public static IEnumerable<Block> Of(LlamaConfig config, PartSpan span, int tensorRank, int tensorRanks)
+    public static IEnumerable<Block> Of(LlamaConfig config, PartSpan span, WeightTable table)
     {
-        Block New(BlockKind kind, IEnumerable<(string Name, long[] Shape)> weights) =>
-            new(kind, [.. weights.Select(w => CutTable.PartOf(w.Name, w.Shape, tensorRank, tensorRanks))]);
+        Block New(BlockKind kind, IEnumerable<(string Name, long[] Shape)> weights) => new(kind, table.Of(weights));
         (string, long[]) embedding = (LlamaTensors.Embedding, [config.VocabSize, config.HiddenSize]), norm = (LlamaTensors.FinalNorm, [config.HiddenSize]);
 
         if (span.HasEmbedding)

@@ -16,8 +16,14 @@ public sealed record LocalWeight(string Name, long[] GlobalShape, long[] Offset,
     /// <summary>Number of values of the part.</summary>
     public long Count => CountOf(Shape);
 
+    /// <summary>Held for compute alone: no gradient, no master weight, no moments; a checkpoint refers to where it came from.</summary>
+    public bool IsBase { get; init; }
+
+    /// <summary>These are rows of another weight of the block, trained in its place.</summary>
+    public RowsOfWeight? RowsOf { get; init; }
+
     /// <summary>Whether other ranks hold the rest of it.</summary>
-    public bool IsCut => !Shape.AsSpan().SequenceEqual(GlobalShape);
+    public bool IsCut => RowsOf is { AreShared: true } || !Shape.AsSpan().SequenceEqual(GlobalShape);
 
     /// <summary>Held whole, but used on this rank's heads only: the gradient of the weight is the sum over the ranks of the cut.</summary>
     public bool HasPartialGradient { get; init; }
@@ -38,3 +44,9 @@ public sealed record LocalWeight(string Name, long[] GlobalShape, long[] Offset,
 
     private static long CountOf(long[] shape) => shape.Aggregate(1L, (n, d) => checked(n * d));
 }
+
+/// <summary>Which rows of a weight another one stands for.</summary>
+/// <param name="Weight">Hugging Face name.</param>
+/// <param name="First">The first of them in this rank's part of that weight.</param>
+/// <param name="AreShared">Ranks share them out, some perhaps having none or all.</param>
+public sealed record RowsOfWeight(string Weight, long First, bool AreShared);

@@ -1,3 +1,4 @@
+using Drover.Formats.Adapters;
 using Drover.Formats.HuggingFace;
 
 namespace Drover.Trainer.Layout;
@@ -17,6 +18,8 @@ namespace Drover.Trainer.Layout;
 /// </code>
 /// <para>
 /// (Rajbhandari et al., 2020, with gradients in fp32; S D is W, padded to divide. 8-bit moments take 2 W + W / 32 in place of 8 W, and S is a multiple of 256.) Offloaded shards are the same bytes in host memory.
+/// Of weights that are held for compute alone (frozen, where a checkpoint can refer to them) there are compute values and nothing else:
+/// all W on each rank, or, with zero3 and Gemini, S of them. What LoRA adds is state like any other.
 /// Gemini is zero3 in chunks; its fractions, or what the budget leaves (an estimate: what moves follows what was measured), say how
 /// much of it is in host memory.
 /// </para>
@@ -43,9 +46,9 @@ internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IRe
     public IReadOnlyList<MemoryBytes> All()
     {
         bool replicated = Parallel.Placement == StatePlacement.Replicated;
-        long weights = Blocks.Sum(b => spec.ValueBytes * (replicated ? b.Count : ShardsWeights ? Shard(b) : Padded(b)));
-        long gradients = Blocks.Sum(b => Fp32 * (replicated ? b.Count : ShardsGradients ? Shard(b) : Padded(b)));
-        long Owned(Block b) => replicated ? b.Count : Shard(b);
+        long weights = Blocks.Sum(b => spec.ValueBytes * (replicated ? b.Count : ShardsWeights ? Shard(b) + BaseShard(b) : Padded(b) + b.BaseCount));
+        long gradients = Blocks.Sum(b => Fp32 * (replicated ? b.StateCount : ShardsGradients ? Shard(b) : Padded(b)));
+        long Owned(Block b) => replicated ? b.StateCount : Shard(b);
         long optimizer = Blocks.Sum(b => (replicated && spec.ValueBytes == Fp32 ? 0 : Fp32 * Owned(b)) + MomentBlocks.Bytes(Owned(b), spec.Optimizer));
         // 8-bit moments are in fp32 while they are updated, some at a time.
         long window = spec.Optimizer == OptimizerKind.AdamW8Bit ? 2 * Fp32 * MomentBlocks.RoundUp(Math.Min(MomentBlocks.WindowValues, Blocks.Max(Owned))) : 0;
@@ -76,7 +79,9 @@ internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IRe
         return tokens * rows * (spec.ValueBytes == Fp32 ? 2 * Fp32 : (2 * Fp32) + spec.ValueBytes);
     }
 
-    private long Shard(Block block) => MomentBlocks.ShardOf(block.Count, spec.DataRanks, spec.Optimizer);
+    private long Shard(Block block) => MomentBlocks.ShardOf(block.StateCount, spec.DataRanks, spec.Optimizer);
+
+    private long BaseShard(Block block) => (block.BaseCount + spec.DataRanks - 1) / spec.DataRanks;
 
     private long Padded(Block block) => Shard(block) * spec.DataRanks;
 
@@ -87,8 +92,9 @@ internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IRe
         GeminiSpec gemini = Parallel.Gemini;
         if (gemini.Policy == GeminiPolicy.Static)
         {
-            long updated = ValuesInHost(gemini.OffloadOptimizerFraction);
-            return (spec.ValueBytes * ValuesInHost(gemini.OffloadWeightsFraction), Fp32 * updated, 3 * Fp32 * updated);
+            long updated = ValuesInHost(gemini.OffloadOptimizerFraction, Blocks.Select(Shard));
+            long weighed = ValuesInHost(gemini.OffloadWeightsFraction, Blocks.SelectMany(b => new[] { BaseShard(b), Shard(b) }));
+            return (spec.ValueBytes * weighed, Fp32 * updated, 3 * Fp32 * updated);
         }
 
         // Auto: what does not fit goes, the optimizer's first, since it is used once a step.
@@ -98,10 +104,10 @@ internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IRe
 
     // Chunks go to host memory one by one, as long as no more than the fraction of the values so far is there. A chunk's gradient is where
     // its optimizer state is: the update runs there.
-    private long ValuesInHost(double fraction)
+    private long ValuesInHost(double fraction, IEnumerable<long> shards)
     {
         long each = Math.Max(1, ((Parallel.Gemini.ChunkValues / spec.DataRanks) + ChunkWidth - 1) / ChunkWidth) * ChunkWidth, placed = 0, hosted = 0;
-        foreach (long shard in Blocks.Select(Shard))
+        foreach (long shard in shards)
         {
             for (long first = 0; first < shard; first += each)
             {
@@ -137,6 +143,7 @@ internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IRe
     ///  feed-forward  1 / rms                               4 t
     ///                input of gate and up                  c n h
     ///                gate and up                           2 c n (inner / T)
+    ///  with DoRA     result of each product with adapters  c n (its width / T)
     /// </code>
     /// </summary>
     private long KeptOfLayer(LayerParts halves)
@@ -147,13 +154,18 @@ internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IRe
         {
             long heads = ((3L * config.NumAttentionHeads) + (2L * config.KeyValueHeads)) / cut * config.HeadSize;
             long normed = config.Family.HasHeadNorms ? n * ((c * config.HeadSize) + Fp32) * (config.NumAttentionHeads + config.KeyValueHeads) / cut : 0;
-            kept += normed + (Fp32 * t) + (c * n * (config.HiddenSize + heads));
+            kept += normed + (Fp32 * t) + (c * n * (config.HiddenSize + heads + DoraWidth("self_attn")));
         }
 
         if (halves.HasFlag(LayerParts.FeedForward))
-            kept += (Fp32 * t) + (c * n * (config.HiddenSize + (2L * config.IntermediateSize / cut)));
+            kept += (Fp32 * t) + (c * n * (config.HiddenSize + (2L * config.IntermediateSize / cut) + DoraWidth("mlp")));
         return kept;
     }
+
+    // Columns of the products of a half block whose results DoRA keeps: those that a rank has.
+    private long DoraWidth(string half) => spec.Lora is { Dora: true }
+        ? parts.SelectMany(p => p).FirstOrDefault(b => b.Kind == BlockKind.Layer)?.Weights.Where(w => AdapterTensors.IsMagnitude(w.Name) && w.Name.Contains($".{half}.", StringComparison.Ordinal)).Sum(w => w.Count) ?? 0
+        : 0;
 
     /// <summary>
     /// Each layer keeps its input, c t h, and what <see cref="KeptOfLayer"/> says of the halves that are not run again, for every micro-batch that went
@@ -194,7 +206,7 @@ internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IRe
         if (!ShardsGradients)
             return 0;
         long Unreduced(Block? b) => b is null ? 0 : Fp32 * Padded(b);
-        long Gathered(Block? b) => b is not null && ShardsWeights ? spec.ValueBytes * Padded(b) : 0;
+        long Gathered(Block? b) => b is not null && ShardsWeights ? spec.ValueBytes * (Padded(b) + (BaseShard(b) * spec.DataRanks)) : 0;
         long most = 0;
         foreach (IReadOnlyList<Block> part in parts)
         {
@@ -202,12 +214,12 @@ internal sealed class MemoryFormulas(LayoutSpec spec, RankCoordinates place, IRe
             Block? embedding = part[0].Kind == BlockKind.Embedding ? part[0] : null;
             Block[] head = [.. part.Where(b => b.Kind is BlockKind.Head or BlockKind.TiedHead)], layers = [.. part.Where(b => b.Kind == BlockKind.Layer).Reverse()];
             // Whose reduction goes on when this part's backward begins: the last block of the micro-batch before.
-            Block? before = spec.MicroBatches * parts.Count > 1 ? parts.Select(p => p[0]).MaxBy(b => b.Count) : null;
+            Block? before = spec.MicroBatches * parts.Count > 1 ? parts.Select(p => p[0]).MaxBy(b => b.StateCount) : null;
             long held = tiedHere ? Unreduced(embedding) : 0;
             if (head.Length > 0)
             {
                 most = Math.Max(most, head.Sum(b => Unreduced(b) + Gathered(b)) + (tiedHere ? held + Gathered(embedding) : Unreduced(before)));
-                before = head[^1].Count > head[0].Count ? head[^1] : head[0];
+                before = head[^1].StateCount > head[0].StateCount ? head[^1] : head[0];
             }
 
             for (int i = 0; i < layers.Length; i++)

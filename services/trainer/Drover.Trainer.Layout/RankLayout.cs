@@ -1,3 +1,4 @@
+using Drover.Formats.Adapters;
 using Drover.Formats.HuggingFace;
 
 namespace Drover.Trainer.Layout;
@@ -13,6 +14,15 @@ namespace Drover.Trainer.Layout;
 /// <param name="HeadChunkTokens">Tokens of a slice of the head; 0 for all.</param>
 public sealed record LayoutSpec(LlamaConfig Config, ParallelSpec Parallel, int Ranks, int ValueBytes, long MicroBatchTokens, int MicroBatches, ActivationSpec Activations, int HeadChunkTokens)
 {
+    /// <summary>Which weights are trained, and how fast.</summary>
+    public WeightRates Rates { get; init; } = new();
+
+    /// <summary>Adapters; null for none.</summary>
+    public LoraSpec? Lora { get; init; }
+
+    /// <summary>Frozen weights are held for compute alone.</summary>
+    public bool HasBase { get; init; }
+
     /// <summary>Which optimizer.</summary>
     public OptimizerKind Optimizer { get; init; } = OptimizerKind.AdamW;
 
@@ -76,7 +86,8 @@ public sealed record RankLayout(int Rank, RankCoordinates Coordinates, IReadOnly
     {
         RankCoordinates place = RankCoordinates.Of(rank, spec.Parallel, spec.Ranks);
         PartSpan[] spans = StageTable.PartsOf(spec.Config, place.Pipeline, spec.Parallel);
-        Block[][] parts = [.. spans.Select(span => BlockTable.Of(spec.Config, span, place.Tensor, spec.Parallel.TensorParallel).ToArray())];
+        var table = new WeightTable(spec.Rates, spec.Lora, spec.HasBase || spec.Lora is not null, place.Tensor, spec.Parallel.TensorParallel);
+        Block[][] parts = [.. spans.Select(span => BlockTable.Of(spec.Config, span, table).ToArray())];
         var memory = new MemoryFormulas(spec, place, spans, parts);
         return new RankLayout(rank, place, spans, parts, memory.All(), spans[^1].HasHead ? memory.Logits() : 0);
     }

@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using Drover.Formats.Adapters;
 using Drover.Formats.HuggingFace;
 
 namespace Drover.Trainer.Layout;
@@ -24,13 +25,17 @@ public sealed record WeightRates
     }
 
     /// <summary>What of it cannot be for a model.</summary>
-    public IEnumerable<string> Problems(LlamaConfig config)
+    /// <param name="config">The model.</param>
+    /// <param name="lora">Adapters: patterns are then of what they train; null for none.</param>
+    public IEnumerable<string> Problems(LlamaConfig config, LoraSpec? lora = null)
     {
-        string[] names = [.. LlamaTensors.All(config).Select(w => w.Name)];
+        string[] names = [.. (lora is null ? LlamaTensors.All(config) : AdapterTensors.All(lora, config)).Select(w => w.Name)];
+        if (lora is not null && (EmbeddingsOnly || Frozen.Count > 0))
+            yield return "frozen and embeddings_only say what lora says already: it freezes the model. Choose lora.targets, or lora.modules_to_save";
         foreach (string pattern in Frozen.Concat(Groups.Select(g => g.Pattern)))
         {
             if (!names.Any(name => Matches(pattern, name)))
-                yield return $"the pattern '{pattern}' matches no weight of the model; its weights are called e.g. '{names[0]}' and '{names[^1]}'";
+                yield return $"the pattern '{pattern}' matches no weight that could be trained; those are called e.g. '{names.FirstOrDefault()}' and '{names.LastOrDefault()}'";
         }
 
         foreach (WeightRate group in Groups.Where(g => !(g.Factor > 0 && double.IsFinite(g.Factor))))

@@ -22,6 +22,9 @@ public static class AtenScripts
             c = torch.mean(gw * n, [-1], keepdim=True)
             return ((gw - n * c) * rstd).to(x.dtype), dw
 
+        def row_squares(weight: Tensor) -> Tensor:
+            return torch.linalg_vector_norm(weight, 2, [1], False, dtype=6).square()
+
         def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
             half = x.size(-1) // 2
             return x * cos + torch.cat([-x[..., half:], x[..., :half]], -1) * sin
@@ -85,6 +88,9 @@ public static class AtenScripts
 
     /// <summary>Gradients of <see cref="RmsNorm"/>: of x in its type, and of the weight in fp32.</summary>
     public static (Tensor Input, Tensor Weight) RmsNormBackward(Tensor gradient, Tensor x, Tensor rstd, Tensor weight) => Two(Unit.invoke("rms_norm_backward", gradient, x, rstd, weight));
+
+    /// <summary>Sum of squares of each row of a matrix, [rows], fp32 whatever its type.</summary>
+    public static Tensor RowSquares(Tensor weight) => (Tensor)Unit.invoke("row_squares", weight)!;
 
     /// <summary>Rotary embedding, halves rotated as in Hugging Face: x [..., head size], tables that broadcast to it. With the sine negated it is its own gradient.</summary>
     public static Tensor Rotate(Tensor x, Tensor cos, Tensor sin) => (Tensor)Unit.invoke("rotate", x, cos, sin)!;

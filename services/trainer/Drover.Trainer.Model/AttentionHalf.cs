@@ -1,3 +1,4 @@
+using Drover.Formats.Adapters;
 using Drover.Formats.HuggingFace;
 using static TorchSharp.torch;
 
@@ -8,7 +9,7 @@ namespace Drover.Trainer.Model;
 /// written out, so that gradients of weights are added straight to the block's flat fp32 gradient and collectives stand at the
 /// borders. Gradients follow from the chain rule alone; a test holds them against autograd.
 /// </summary>
-internal sealed class AttentionHalf(LlamaConfig config, BlockWeights weights, int index, IHalfBlockBorders borders, IAttention attention)
+internal sealed class AttentionHalf(LlamaConfig config, BlockWeights weights, int index, IHalfBlockBorders borders, IAttention attention, LoraSpec? lora)
 {
     private readonly int? _window = config.WindowOf(index);
     private readonly string _norm = LlamaTensors.OfLayer(index, "input_layernorm.weight");
@@ -16,6 +17,8 @@ internal sealed class AttentionHalf(LlamaConfig config, BlockWeights weights, in
     private readonly string _k = LlamaTensors.OfLayer(index, "self_attn.k_proj.weight");
     private readonly string _v = LlamaTensors.OfLayer(index, "self_attn.v_proj.");
     private readonly string _o = LlamaTensors.OfLayer(index, "self_attn.o_proj.");
+    private readonly LowRank? _inAdapters = LowRank.Of(weights, lora, [LlamaTensors.OfLayer(index, "self_attn.q_proj"), LlamaTensors.OfLayer(index, "self_attn.k_proj"), LlamaTensors.OfLayer(index, "self_attn.v_proj")], null);
+    private readonly LowRank? _outAdapters = LowRank.Of(weights, lora, [LlamaTensors.OfLayer(index, "self_attn.o_proj")], borders);
     private readonly HeadNorm[] _headNorms = config.Family.HasHeadNorms ? [.. LlamaTensors.HeadNorms.Select(n => new HeadNorm(weights, LlamaTensors.OfLayer(index, n), config.RmsNormEps))] : [];
 
     /// <summary>[tokens, hidden] to the same; what is kept for the backward pass is the caller's to dispose.</summary>
@@ -25,6 +28,7 @@ internal sealed class AttentionHalf(LlamaConfig config, BlockWeights weights, in
         (Tensor normed, Tensor rstd) = AtenScripts.RmsNorm(x, weights[_norm], config.RmsNormEps);
         Tensor entered = borders.Enter(normed);
         Tensor qkv = nn.functional.linear(entered, weights.Stacked(_q + "weight", _v + "weight"), config.HasQueryKeyValueBias ? weights.Stacked(_q + "bias", _v + "bias") : null);
+        LowRank.Kept? inAdapters = _inAdapters?.Forward(entered, qkv, batch);
         (long queries, long keys) = HeadCounts();
         Tensor heads = qkv.view(qkv.shape[0], -1, config.HeadSize);
         (Tensor plainQ, Tensor plainK, HeadNorm.Kept[] headNorms) = Normed(heads.narrow(1, 0, queries), heads.narrow(1, queries, keys));
@@ -33,11 +37,13 @@ internal sealed class AttentionHalf(LlamaConfig config, BlockWeights weights, in
         Tensor v = HeadsFirst(heads.narrow(1, queries + keys, keys));
         (Tensor attended, IDisposable? more) = attention.Forward(q, k, v, batch.VisibleWithin(_window));
         Tensor mixed = TokensFirst(attended);
-        Tensor left = borders.Leave(mixed.matmul(weights[_o + "weight"].t()));
+        Tensor projected = mixed.matmul(weights[_o + "weight"].t());
+        LowRank.Kept? outAdapters = _outAdapters?.Forward(mixed, projected, batch);
+        Tensor left = borders.Leave(projected);
         if (config.HasOutputBias)
             left = left.add(weights[_o + "bias"]);
         Tensor output = left.add(x).MoveToOuterDisposeScope();
-        return (output, keep ? new Kept(rstd, entered, q, k, v, attended, mixed, headNorms, more) : null);
+        return (output, keep ? new Kept(rstd, entered, q, k, v, attended, mixed, headNorms, more, inAdapters, outAdapters) : null);
     }
 
     /// <summary>Gradient of the input; those of the weights are added to <paramref name="flat"/>.</summary>
@@ -48,13 +54,17 @@ internal sealed class AttentionHalf(LlamaConfig config, BlockWeights weights, in
         if (config.HasOutputBias)
             Gradients.AddRows(weights.GradientOf(flat, _o + "bias", _o + "bias"), gradient);
         Gradients.AddProduct(weights.GradientOf(flat, _o + "weight", _o + "weight"), dy, kept.Mixed);
-        Tensor dmixed = HeadsFirst(dy.matmul(weights[_o + "weight"]).view(dy.shape[0], -1, config.HeadSize));
+        Tensor dprojected = (_outAdapters?.OfProducts(dy, kept.OutAdapters!, batch) ?? dy).matmul(weights[_o + "weight"]);
+        _outAdapters?.Backward(dy, kept.Mixed, kept.OutAdapters!, batch, dprojected, flat);
+        Tensor dmixed = HeadsFirst(dprojected.view(dy.shape[0], -1, config.HeadSize));
         (Tensor dq, Tensor dk, Tensor dv) = attention.Backward(dmixed, kept.Q, kept.K, kept.V, kept.Attended, kept.More, batch.VisibleWithin(_window));
         Tensor dqkv = JoinHeads(dq, dk, dv, batch, kept.HeadNorms, flat, dy.dtype);
         Gradients.AddProduct(weights.GradientOf(flat, _q + "weight", _v + "weight"), dqkv, kept.Entered);
         if (config.HasQueryKeyValueBias)
             Gradients.AddRows(weights.GradientOf(flat, _q + "bias", _v + "bias"), dqkv);
-        Tensor dnormed = borders.EnterGradient(dqkv.matmul(weights.Stacked(_q + "weight", _v + "weight")));
+        Tensor dentered = (_inAdapters?.OfProducts(dqkv, kept.InAdapters!, batch) ?? dqkv).matmul(weights.Stacked(_q + "weight", _v + "weight"));
+        _inAdapters?.Backward(dqkv, kept.Entered, kept.InAdapters!, batch, dentered, flat);
+        Tensor dnormed = borders.EnterGradient(dentered);
         (Tensor dx, Tensor dw) = AtenScripts.RmsNormBackward(dnormed, x, kept.Rstd, weights[_norm]);
         weights.GradientOf(flat, _norm, _norm)?.add_(dw);
         return dx.add_(gradient).MoveToOuterDisposeScope();
@@ -95,10 +105,11 @@ internal sealed class AttentionHalf(LlamaConfig config, BlockWeights weights, in
     {
         private readonly Tensor[] _all;
 
-        public Kept(Tensor rstd, Tensor entered, Tensor q, Tensor k, Tensor v, Tensor attended, Tensor mixed, HeadNorm.Kept[] headNorms, IDisposable? more)
+        public Kept(Tensor rstd, Tensor entered, Tensor q, Tensor k, Tensor v, Tensor attended, Tensor mixed, HeadNorm.Kept[] headNorms, IDisposable? more, LowRank.Kept? inAdapters, LowRank.Kept? outAdapters)
         {
             (Rstd, Entered, Q, K, V, Attended, Mixed, HeadNorms, More) = (rstd, entered, q, k, v, attended, mixed, headNorms, more);
-            _all = [rstd, entered, q, k, v, attended, mixed, .. headNorms.SelectMany(n => new[] { n.Rows, n.Rstd })];
+            (InAdapters, OutAdapters) = (inAdapters, outAdapters);
+            _all = [rstd, entered, q, k, v, attended, mixed, .. headNorms.SelectMany(n => new[] { n.Rows, n.Rstd }), .. inAdapters?.Tensors ?? [], .. outAdapters?.Tensors ?? []];
             foreach (Tensor tensor in _all)
                 tensor.DetachFromDisposeScope();
         }
@@ -123,6 +134,12 @@ internal sealed class AttentionHalf(LlamaConfig config, BlockWeights weights, in
         public HeadNorm.Kept[] HeadNorms { get; }
 
         public IDisposable? More { get; }
+
+        /// <summary>Of q, k and v.</summary>
+        public LowRank.Kept? InAdapters { get; }
+
+        /// <summary>Of the projection out of the half block.</summary>
+        public LowRank.Kept? OutAdapters { get; }
 
         public void Dispose()
         {

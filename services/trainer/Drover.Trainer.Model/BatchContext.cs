@@ -42,6 +42,9 @@ public sealed class BatchContext : IDisposable
     /// <summary>Type of the activations.</summary>
     public ScalarType Type { get; }
 
+    /// <summary>Of adapters, while training; null for none.</summary>
+    public IDropoutMasks? Dropout { get; init; }
+
     /// <summary>Cosines, [tokens, 1, head size].</summary>
     public Tensor Cos { get; }
 

@@ -3,9 +3,10 @@ using static TorchSharp.torch;
 namespace Drover.Trainer.Model;
 
 /// <summary>
-/// Where the weights of one block lie in one flat tensor, and that tensor. Matrices (with weight decay) come first, then biases
-/// that ranks share out, then norms and biases that every rank holds (norms of heads first). One flat gradient is one reduction; one flat weight is one
+/// Where the weights of one block lie in one flat tensor, and that tensor. What ranks share out comes first, then what every rank holds
+/// with a part of its gradient, then the rest; of each, matrices (with weight decay) come before norms and biases. One flat gradient is one reduction; one flat weight is one
 /// optimizer call. The flat tensor may come and go (weights that are gathered for each use): only then are the views valid.
+/// Weights that are held for compute alone lie in a flat tensor of their own, <see cref="Base"/>, and are found by name all the same.
 /// </summary>
 public sealed class BlockWeights : IDisposable
 {
@@ -15,8 +16,10 @@ public sealed class BlockWeights : IDisposable
     /// <summary>Lays the weights out; allocates nothing.</summary>
     public BlockWeights(IReadOnlyList<LocalWeight> weights)
     {
-        Weights = weights;
-        LocalWeight[] ordered = [.. weights.OrderByDescending(w => w.HasDecay).ThenByDescending(w => w.IsCut).ThenByDescending(w => w.HasPartialGradient)];
+        Weights = [.. weights.Where(w => !w.IsBase)];
+        if (weights.Any(w => w.IsBase))
+            Base = new BlockWeights([.. weights.Where(w => w.IsBase).Select(w => w with { IsBase = false })]);
+        LocalWeight[] ordered = [.. Weights.OrderByDescending(w => w.IsCut).ThenByDescending(w => w.HasPartialGradient).ThenByDescending(w => w.HasDecay)];
         long offset = 0;
         foreach (LocalWeight weight in ordered)
         {
@@ -25,22 +28,19 @@ public sealed class BlockWeights : IDisposable
         }
 
         Count = offset;
-        DecayCount = ordered.Where(w => w.HasDecay).Sum(w => w.Count);
-        UncutStart = ordered.Where(w => w.HasDecay || w.IsCut).Sum(w => w.Count);
-        if (!ordered.Any(w => w.IsCut))
-            UncutStart = 0;
+        UncutStart = ordered.Where(w => w.IsCut).Sum(w => w.Count);
         Runs = [.. RunsOf(ordered)];
         PartialCount = ordered.Where(w => w.HasPartialGradient).Sum(w => w.Count);
     }
 
-    /// <summary>The weights, in the order of the model.</summary>
+    /// <summary>The weights in the order of the model, but those of <see cref="Base"/>.</summary>
     public IReadOnlyList<LocalWeight> Weights { get; }
 
     /// <summary>Number of values.</summary>
     public long Count { get; }
 
-    /// <summary>How many of them, from the start, have weight decay.</summary>
-    public long DecayCount { get; }
+    /// <summary>The frozen weights that are held for compute alone; null where there are none.</summary>
+    public BlockWeights? Base { get; }
 
     /// <summary>From here on every rank of the cut holds the same values; 0 where nothing is cut.</summary>
     public long UncutStart { get; }
@@ -61,11 +61,13 @@ public sealed class BlockWeights : IDisposable
     public Tensor this[string name] => Find(name) ?? throw new InvalidOperationException($"This block has no weight '{name}'.");
 
     /// <summary>The weight, or null when the model has none of this name (biases).</summary>
-    public Tensor? Find(string name) => _places.ContainsKey(name) ? Stacked(name, name) : null;
+    public Tensor? Find(string name) => _places.ContainsKey(name) ? Stacked(name, name) : Base?.Find(name);
 
     /// <summary>Weights that follow each other in the flat tensor, <paramref name="first"/> to <paramref name="last"/>, as one with all their rows.</summary>
     public Tensor Stacked(string first, string last)
     {
+        if (Base is not null && !_places.ContainsKey(first))
+            return Base.Stacked(first, last);
         if (Flat is null)
             throw new InvalidOperationException($"The weight '{first}' is not here.");
         string key = first + last;
@@ -84,9 +86,27 @@ public sealed class BlockWeights : IDisposable
     /// <summary>As <see cref="ViewOf"/> of a gradient; null where all of these weights are frozen and no gradient is wanted.</summary>
     public Tensor? GradientOf(Tensor flat, string first, string last)
     {
+        if (Base is not null && !_places.ContainsKey(first))
+            return null;
         long from = _places[first].Offset, to = _places[last].Offset;
         bool isFrozen = _places.Values.All(p => p.Weight.IsFrozen || p.Offset < from || p.Offset > to);
         return isFrozen ? null : ViewOf(flat, first, last);
+    }
+
+    /// <summary>Rows of this rank's part of a weight, whether it is here or not.</summary>
+    public long RowCountOf(string name) => _places.TryGetValue(name, out Place? place) ? place.Weight.Shape[0] : Base!.RowCountOf(name);
+
+    /// <summary>The rows of a weight that are trained in its place; null where there are none.</summary>
+    public LocalWeight? RowsOf(string name) => Weights.FirstOrDefault(w => w.RowsOf?.Weight == name);
+
+    /// <summary>Puts rows that are trained by themselves where they belong in <see cref="Base"/>, once both are here.</summary>
+    public void LayRows()
+    {
+        foreach (LocalWeight rows in Weights.Where(w => w.RowsOf is not null && w.Count > 0))
+        {
+            using var scope = NewDisposeScope();
+            Base![rows.RowsOf!.Weight].narrow(0, rows.RowsOf.First, rows.Shape[0]).copy_(this[rows.Name]);
+        }
     }
 
     /// <summary>Where a weight starts in the flat tensors.</summary>

@@ -1,3 +1,4 @@
+using Drover.Formats.Adapters;
 using Drover.Formats.HuggingFace;
 using static TorchSharp.torch;
 
@@ -7,10 +8,10 @@ namespace Drover.Trainer.Model;
 /// One decoder layer of a LLaMA (Touvron et al., 2023) or of another family: two half blocks, each added to the residual stream. Knows no ranks: how many
 /// heads and inner values it has is read off its weights, and what ranks do together stands at the half blocks' borders.
 /// </summary>
-public sealed class DecoderLayer(LlamaConfig config, BlockWeights weights, int index, IHalfBlockBorders borders, IAttention attention)
+public sealed class DecoderLayer(LlamaConfig config, BlockWeights weights, int index, IHalfBlockBorders borders, IAttention attention, LoraSpec? lora = null)
 {
-    private readonly AttentionHalf _attention = new(config, weights, index, borders, attention);
-    private readonly FeedForwardHalf _feedForward = new(config, weights, index, borders);
+    private readonly AttentionHalf _attention = new(config, weights, index, borders, attention, lora);
+    private readonly FeedForwardHalf _feedForward = new(config, weights, index, borders, lora);
 
     /// <summary>What it is called where people see it.</summary>
     public string Name { get; } = $"layer {index}";
@@ -26,7 +27,7 @@ public sealed class DecoderLayer(LlamaConfig config, BlockWeights weights, int i
     public (Tensor Output, LayerKept? Kept) Forward(Tensor x, BatchContext batch, LayerParts keep)
     {
         (Tensor middle, AttentionHalf.Kept? first) = _attention.Forward(x, batch, keep.HasFlag(LayerParts.Attention));
-        (Tensor output, FeedForwardHalf.Kept? second) = _feedForward.Forward(middle, keep.HasFlag(LayerParts.FeedForward));
+        (Tensor output, FeedForwardHalf.Kept? second) = _feedForward.Forward(middle, batch, keep.HasFlag(LayerParts.FeedForward));
         if (keep != LayerParts.None)
             return (output, new LayerKept(middle.DetachFromDisposeScope(), first, second));
         middle.Dispose();
@@ -47,7 +48,7 @@ public sealed class DecoderLayer(LlamaConfig config, BlockWeights weights, int i
 
         if (kept.FeedForward is null)
         {
-            (Tensor output, kept.FeedForward) = _feedForward.Forward(kept.Middle, keep: true);
+            (Tensor output, kept.FeedForward) = _feedForward.Forward(kept.Middle, batch, keep: true);
             output.Dispose();
         }
     }
@@ -61,7 +62,7 @@ public sealed class DecoderLayer(LlamaConfig config, BlockWeights weights, int i
     /// <returns>Gradient of the input, in the caller's dispose scope.</returns>
     public Tensor Backward(Tensor gradient, Tensor x, LayerKept kept, BatchContext batch, Tensor flat)
     {
-        using Tensor middle = _feedForward.Backward(gradient, kept.Middle, kept.FeedForward!, flat);
+        using Tensor middle = _feedForward.Backward(gradient, kept.Middle, kept.FeedForward!, batch, flat);
         return _attention.Backward(middle, x, kept.Attention!, batch, flat);
     }
 }

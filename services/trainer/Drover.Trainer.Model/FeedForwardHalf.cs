@@ -1,3 +1,4 @@
+using Drover.Formats.Adapters;
 using Drover.Formats.HuggingFace;
 using static TorchSharp.torch;
 
@@ -7,30 +8,35 @@ namespace Drover.Trainer.Model;
 /// The second half of a decoder layer: x + down(silu(gate(n)) * up(n)) with n = norm(x) (SwiGLU: Shazeer, 2020). Forward and
 /// backward are written out, as in <see cref="AttentionHalf"/>.
 /// </summary>
-internal sealed class FeedForwardHalf(LlamaConfig config, BlockWeights weights, int index, IHalfBlockBorders borders)
+internal sealed class FeedForwardHalf(LlamaConfig config, BlockWeights weights, int index, IHalfBlockBorders borders, LoraSpec? lora)
 {
     private readonly string _norm = LlamaTensors.OfLayer(index, "post_attention_layernorm.weight");
     private readonly string _gate = LlamaTensors.OfLayer(index, "mlp.gate_proj.");
     private readonly string _up = LlamaTensors.OfLayer(index, "mlp.up_proj.");
     private readonly string _down = LlamaTensors.OfLayer(index, "mlp.down_proj.");
+    private readonly LowRank? _inAdapters = LowRank.Of(weights, lora, [LlamaTensors.OfLayer(index, "mlp.gate_proj"), LlamaTensors.OfLayer(index, "mlp.up_proj")], null);
+    private readonly LowRank? _outAdapters = LowRank.Of(weights, lora, [LlamaTensors.OfLayer(index, "mlp.down_proj")], borders);
 
     /// <summary>[tokens, hidden] to the same; what is kept for the backward pass is the caller's to dispose.</summary>
-    public (Tensor Output, Kept? Kept) Forward(Tensor x, bool keep)
+    public (Tensor Output, Kept? Kept) Forward(Tensor x, BatchContext batch, bool keep)
     {
         using var scope = NewDisposeScope();
         (Tensor normed, Tensor rstd) = AtenScripts.RmsNorm(x, weights[_norm], config.RmsNormEps);
         Tensor entered = borders.Enter(normed);
         Tensor gateUp = nn.functional.linear(entered, weights.Stacked(_gate + "weight", _up + "weight"), config.HasMlpBias ? weights.Stacked(_gate + "bias", _up + "bias") : null);
+        LowRank.Kept? inAdapters = _inAdapters?.Forward(entered, gateUp, batch);
         Tensor gated = AtenScripts.SwiGlu(gateUp);
-        Tensor left = borders.Leave(gated.matmul(weights[_down + "weight"].t()));
+        Tensor down = gated.matmul(weights[_down + "weight"].t());
+        LowRank.Kept? outAdapters = _outAdapters?.Forward(gated, down, batch);
+        Tensor left = borders.Leave(down);
         if (config.HasMlpBias)
             left = left.add(weights[_down + "bias"]);
         Tensor output = left.add(x).MoveToOuterDisposeScope();
-        return (output, keep ? new Kept(rstd, entered, gateUp) : null);
+        return (output, keep ? new Kept(rstd, entered, gateUp, inAdapters, outAdapters) : null);
     }
 
     /// <summary>Gradient of the input; those of the weights are added to <paramref name="flat"/>.</summary>
-    public Tensor Backward(Tensor gradient, Tensor x, Kept kept, Tensor flat)
+    public Tensor Backward(Tensor gradient, Tensor x, Kept kept, BatchContext batch, Tensor flat)
     {
         using var scope = NewDisposeScope();
         Tensor dy = borders.LeaveGradient(gradient);
@@ -38,11 +44,15 @@ internal sealed class FeedForwardHalf(LlamaConfig config, BlockWeights weights, 
             Gradients.AddRows(weights.GradientOf(flat, _down + "bias", _down + "bias"), gradient);
         if (weights.GradientOf(flat, _down + "weight", _down + "weight") is { } down)
             Gradients.AddProduct(down, dy, AtenScripts.SwiGlu(kept.GateUp));
-        Tensor dgateUp = AtenScripts.SwiGluBackward(dy.matmul(weights[_down + "weight"]), kept.GateUp);
+        Tensor dgated = (_outAdapters?.OfProducts(dy, kept.OutAdapters!, batch) ?? dy).matmul(weights[_down + "weight"]);
+        _outAdapters?.Backward(dy, AtenScripts.SwiGlu(kept.GateUp), kept.OutAdapters!, batch, dgated, flat);
+        Tensor dgateUp = AtenScripts.SwiGluBackward(dgated, kept.GateUp);
         Gradients.AddProduct(weights.GradientOf(flat, _gate + "weight", _up + "weight"), dgateUp, kept.Entered);
         if (config.HasMlpBias)
             Gradients.AddRows(weights.GradientOf(flat, _gate + "bias", _up + "bias"), dgateUp);
-        Tensor dnormed = borders.EnterGradient(dgateUp.matmul(weights.Stacked(_gate + "weight", _up + "weight")));
+        Tensor dentered = (_inAdapters?.OfProducts(dgateUp, kept.InAdapters!, batch) ?? dgateUp).matmul(weights.Stacked(_gate + "weight", _up + "weight"));
+        _inAdapters?.Backward(dgateUp, kept.Entered, kept.InAdapters!, batch, dentered, flat);
+        Tensor dnormed = borders.EnterGradient(dentered);
         (Tensor dx, Tensor dw) = AtenScripts.RmsNormBackward(dnormed, x, kept.Rstd, weights[_norm]);
         weights.GradientOf(flat, _norm, _norm)?.add_(dw);
         return dx.add_(gradient).MoveToOuterDisposeScope();
@@ -51,10 +61,17 @@ internal sealed class FeedForwardHalf(LlamaConfig config, BlockWeights weights, 
     /// <summary>What the backward pass needs.</summary>
     internal sealed class Kept : IDisposable
     {
-        public Kept(Tensor rstd, Tensor entered, Tensor gateUp) =>
-            (Rstd, Entered, GateUp) = (rstd.DetachFromDisposeScope(), entered.DetachFromDisposeScope(), gateUp.DetachFromDisposeScope());
+        private readonly Tensor[] _all;
 
-        public long Bytes => LayerKept.BytesOf(Rstd) + LayerKept.BytesOf(Entered) + LayerKept.BytesOf(GateUp);
+        public Kept(Tensor rstd, Tensor entered, Tensor gateUp, LowRank.Kept? inAdapters, LowRank.Kept? outAdapters)
+        {
+            (Rstd, Entered, GateUp, InAdapters, OutAdapters) = (rstd, entered, gateUp, inAdapters, outAdapters);
+            _all = [rstd, entered, gateUp, .. inAdapters?.Tensors ?? [], .. outAdapters?.Tensors ?? []];
+            foreach (Tensor tensor in _all)
+                tensor.DetachFromDisposeScope();
+        }
+
+        public long Bytes => _all.Sum(LayerKept.BytesOf);
 
         public Tensor Rstd { get; }
 
@@ -62,11 +79,16 @@ internal sealed class FeedForwardHalf(LlamaConfig config, BlockWeights weights, 
 
         public Tensor GateUp { get; }
 
+        /// <summary>Of gate and up.</summary>
+        public LowRank.Kept? InAdapters { get; }
+
+        /// <summary>Of down.</summary>
+        public LowRank.Kept? OutAdapters { get; }
+
         public void Dispose()
         {
-            Rstd.Dispose();
-            Entered.Dispose();
-            GateUp.Dispose();
+            foreach (Tensor tensor in _all)
+                tensor.Dispose();
         }
     }
 }

@@ -8,7 +8,7 @@ internal static class Gradients
     /// <summary>sum += scale * dy' x: of a weight [out, in] from dy [tokens, out] and x [tokens, in]; nothing where there is no sum.</summary>
     public static void AddProduct(Tensor? sum, Tensor dy, Tensor x, double scale = 1)
     {
-        if (sum is null)
+        if (sum is null || sum.numel() == 0)
             return;
         using var scope = NewDisposeScope();
         // libtorch has no bf16 product with an fp32 result on CPUs: the product is rounded once, the sum is fp32.

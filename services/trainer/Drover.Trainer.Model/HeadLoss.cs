@@ -18,8 +18,9 @@ public static class HeadLoss
     /// <param name="scale">The loss is multiplied by this before it is differentiated (1 / labels of the global step).</param>
     /// <param name="matrixGradient">Where the head's gradient is added, fp32, [vocab, hidden]; null when none is wanted (the head is frozen).</param>
     /// <param name="hiddenGradient">[labels, hidden], filled with this rank's part of the sum; null for no backward pass at all.</param>
+    /// <param name="firstGradientRow">The first row of the head that <paramref name="matrixGradient"/> is of: it may be of some rows only.</param>
     /// <returns>The unscaled sum of losses, nats, a scalar in fp64 on the device (reading it waits for the device): the same on every rank of the vocabulary.</returns>
-    public static Tensor Run(Tensor hidden, Tensor targets, Tensor matrix, IVocabularyRanks vocabulary, int chunkTokens, double scale, Tensor? matrixGradient, Tensor? hiddenGradient)
+    public static Tensor Run(Tensor hidden, Tensor targets, Tensor matrix, IVocabularyRanks vocabulary, int chunkTokens, double scale, Tensor? matrixGradient, Tensor? hiddenGradient, long firstGradientRow = 0)
     {
         long labels = hidden.shape[0], size = chunkTokens == 0 ? Math.Max(labels, 1) : chunkTokens;
         Tensor loss = zeros([], ScalarType.Float64, hidden.device);
@@ -46,7 +47,7 @@ public static class HeadLoss
             probabilities.Dispose();
             double late = isEarly ? 1 : scale;
             hiddenGradient.narrow(0, start, count).copy_(gradient.matmul(matrix).mul_(late));
-            Gradients.AddProduct(matrixGradient, gradient, h, late);
+            Gradients.AddProduct(matrixGradient, matrixGradient is null || matrixGradient.shape[0] == gradient.shape[1] ? gradient : gradient.narrow(1, firstGradientRow, matrixGradient.shape[0]), h, late);
         }
 
         return loss;

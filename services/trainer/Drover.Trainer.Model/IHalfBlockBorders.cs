@@ -19,6 +19,9 @@ public interface IHalfBlockBorders
 
     /// <summary>Gradient of <see cref="Enter"/>.</summary>
     Tensor EnterGradient(Tensor gradient);
+
+    /// <summary>Where ranks hold columns of a weight: adds up over them, in place, what each knows of its rows, fp32.</summary>
+    void SumOverParts(Tensor values);
 }
 
 /// <summary>The rank holds all weights: nothing happens.</summary>
@@ -35,4 +38,9 @@ public sealed class WholeBorders : IHalfBlockBorders
 
     /// <inheritdoc />
     public Tensor EnterGradient(Tensor gradient) => gradient;
+
+    /// <inheritdoc />
+    public void SumOverParts(Tensor values)
+    {
+    }
 }

@@ -44,12 +44,15 @@ internal static class VocabularyRows
     /// <summary>
     /// The row of each id, and 1 (fp32) where it is one of this rank's, else 0 and row 0; null where the rank holds all rows.
     /// </summary>
-    public static (Tensor Row, Tensor? IsHere) Locate(Tensor ids, IVocabularyRanks vocabulary, long rows)
+    public static (Tensor Row, Tensor? IsHere) Locate(Tensor ids, IVocabularyRanks vocabulary, long rows) => Locate(ids, vocabulary, rows, 0, rows);
+
+    /// <summary>The same among <paramref name="count"/> of this rank's rows, from <paramref name="first"/> on.</summary>
+    public static (Tensor Row, Tensor? IsHere) Locate(Tensor ids, IVocabularyRanks vocabulary, long allRows, long first, long count)
     {
-        if (!vocabulary.IsCut)
+        if (!vocabulary.IsCut && count == allRows)
             return (ids, null);
-        Tensor row = ids - vocabulary.FirstId;
-        Tensor inside = row.ge(0).bitwise_and(row.lt(rows));
+        Tensor row = ids - (vocabulary.FirstId + first);
+        Tensor inside = row.ge(0).bitwise_and(row.lt(count));
         return (row.mul(inside), inside.to(ScalarType.Float32));
     }
 }

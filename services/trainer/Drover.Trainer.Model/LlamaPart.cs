@@ -1,3 +1,4 @@
+using Drover.Formats.Adapters;
 using Drover.Formats.HuggingFace;
 using static TorchSharp.torch;
 
@@ -19,14 +20,15 @@ public sealed class LlamaPart : IDisposable
     /// <param name="config">The model.</param>
     /// <param name="precision">Of compute.</param>
     /// <param name="span">The blocks.</param>
-    /// <param name="cut">Which part of a weight this rank holds; null for all of each.</param>
+    /// <param name="table">What this rank holds for the weights of a block; null for all of each.</param>
     /// <param name="borders">Of the half blocks; null where ranks do nothing there.</param>
     /// <param name="attention">The middle of the attention half; null for <see cref="FlashAttention.For"/>.</param>
     /// <param name="vocabulary">Who shares embedding and head; null for nobody.</param>
+    /// <param name="lora">Adapters, as the table has them; null for none.</param>
     /// <param name="device">Where the part computes; null for the CPU.</param>
-    public LlamaPart(LlamaConfig config, Precision precision, PartSpan span, Func<string, long[], LocalWeight>? cut = null, IHalfBlockBorders? borders = null, IAttention? attention = null, IVocabularyRanks? vocabulary = null, Device? device = null)
+    public LlamaPart(LlamaConfig config, Precision precision, PartSpan span, WeightTable? table = null, IHalfBlockBorders? borders = null, IAttention? attention = null, IVocabularyRanks? vocabulary = null, LoraSpec? lora = null, Device? device = null)
     {
-        cut ??= LocalWeight.Whole;
+        table ??= WeightTable.Whole;
         _borders = borders ?? new WholeBorders();
         _vocabulary = vocabulary ?? new WholeVocabulary();
         Config = config;
@@ -38,7 +40,7 @@ public sealed class LlamaPart : IDisposable
         var blocks = new List<BlockWeights>();
         BlockWeights Add(IEnumerable<(string Name, long[] Shape)> weights)
         {
-            blocks.Add(new BlockWeights([.. weights.Select(w => cut(w.Name, w.Shape))]));
+            blocks.Add(new BlockWeights(table.Of(weights)));
             return blocks[^1];
         }
 
@@ -46,7 +48,7 @@ public sealed class LlamaPart : IDisposable
             _embedding = Add([(LlamaTensors.Embedding, [config.VocabSize, config.HiddenSize])]);
         Layers = [.. Enumerable.Range(span.FirstLayer, span.LayerCount).Select(i =>
         {
-            return new DecoderLayer(config, Add(LlamaTensors.Layer(config).Select(w => (LlamaTensors.OfLayer(i, w.Name), w.Shape))), i, _borders, attention);
+            return new DecoderLayer(config, Add(LlamaTensors.Layer(config).Select(w => (LlamaTensors.OfLayer(i, w.Name), w.Shape))), i, _borders, attention, lora);
         })];
         if (span.HasHead)
         {
@@ -119,12 +121,19 @@ public sealed class LlamaPart : IDisposable
     {
         using var scope = NewDisposeScope();
         // Whether it is frozen is the same on every rank: all leave out the border, or none.
-        if (EmbeddingBlock.GradientOf(flat, LlamaTensors.Embedding, LlamaTensors.Embedding) is not { } matrix)
+        (Tensor? matrix, long first) = GradientRowsOf(EmbeddingBlock, flat, LlamaTensors.Embedding);
+        if (matrix is null)
             return;
-        (Tensor rows, Tensor? isHere) = VocabularyRows.Locate(batch.Ids, _vocabulary, matrix.shape[0]);
+        (Tensor rows, Tensor? isHere) = VocabularyRows.Locate(batch.Ids, _vocabulary, EmbeddingBlock.RowCountOf(LlamaTensors.Embedding), first, matrix.shape[0]);
         Tensor dx = _borders.LeaveGradient(gradient).to(ScalarType.Float32);
-        matrix.index_add_(0, rows, isHere is null ? dx : dx.mul(isHere.unsqueeze(1)), 1);
+        if (matrix.shape[0] > 0)
+            matrix.index_add_(0, rows, isHere is null ? dx : dx.mul(isHere.unsqueeze(1)), 1);
     }
+
+    // The gradient of a weight, or of those of its rows that are trained by themselves, and the first of them; null where it is frozen.
+    private static (Tensor? Gradient, long FirstRow) GradientRowsOf(BlockWeights block, Tensor flat, string name) => block.RowsOf(name) is { } rows
+        ? (block.ViewOf(flat, rows.Name, rows.Name), rows.RowsOf!.First)
+        : (block.GradientOf(flat, name, name), 0);
 
     /// <summary>
     /// Last block: the loss of the labelled tokens, and, where <paramref name="flat"/> is given, its backward pass.
@@ -148,7 +157,8 @@ public sealed class LlamaPart : IDisposable
         if (flat is null || matrixFlat is null)
             return (HeadLoss.Run(hidden, batch.Targets, matrix, _vocabulary, chunkTokens, scale, null, null).MoveToOuterDisposeScope(), null);
         Tensor hiddenGradient = empty_like(hidden);
-        Tensor loss = HeadLoss.Run(hidden, batch.Targets, matrix, _vocabulary, chunkTokens, scale, HeadMatrixBlock.GradientOf(matrixFlat, HeadMatrixName, HeadMatrixName), hiddenGradient);
+        (Tensor? matrixGradient, long firstRow) = GradientRowsOf(HeadMatrixBlock, matrixFlat, HeadMatrixName);
+        Tensor loss = HeadLoss.Run(hidden, batch.Targets, matrix, _vocabulary, chunkTokens, scale, matrixGradient, hiddenGradient, firstRow);
         Tensor enteredGradient = zeros_like(entered);
         enteredGradient.index_copy_(0, batch.Labelled, hiddenGradient);
         (Tensor dx, Tensor dw) = AtenScripts.RmsNormBackward(_borders.EnterGradient(enteredGradient), x, rstd, norm);

@@ -18,6 +18,8 @@ internal sealed class TensorBorders(ICollectives tensor, bool splitTokens) : IHa
     public Tensor LeaveGradient(Tensor gradient) => Enter(gradient);
 
     public Tensor EnterGradient(Tensor gradient) => Leave(gradient);
+
+    public void SumOverParts(Tensor values) => tensor.StartAllReduceSum(TensorMemory.AddressOf(values), values.numel()).Wait();
 }
 
 /// <summary>The vocabulary shared among the ranks of tensor parallelism.</summary>

@@ -1,10 +1,7 @@
-using System.Buffers;
-using System.Buffers.Binary;
-using System.Runtime.InteropServices;
-using Drover.Errors;
+using Drover.Formats.Adapters;
 using Drover.Formats.Checkpoints;
 using Drover.Formats.HuggingFace;
-using Drover.Formats.Safetensors;
+using Drover.Formats.Weights;
 using Drover.ObjectStore;
 using Drover.Trainer.Engine;
 
@@ -15,83 +12,39 @@ namespace Drover.Trainer.Worker;
 /// <param name="Read">Fills tensors; reads the store on the calling thread.</param>
 internal sealed record ModelSource(LlamaConfig Config, StateReader Read)
 {
-    private const int ChunkBytes = 4 << 20;
+    private const long ChunkValues = 1 << 20;
 
-    /// <summary>Opens whichever of the two lies under the prefix.</summary>
+    /// <summary>Opens whichever of the two lies under the prefix; adapters of a checkpoint are merged.</summary>
     public static async Task<ModelSource> OpenAsync(IObjectStore store, string prefix)
     {
-        bool folder = await store.FindAsync(ObjectKey.Join(prefix, LlamaConfig.FileName), CancellationToken.None).ConfigureAwait(false) is not null;
-        return folder || !prefix.Contains("/checkpoints/", StringComparison.Ordinal)
-            ? await OpenFolderAsync(store, prefix).ConfigureAwait(false)
-            : FromCheckpoint(await CheckpointReader.OpenAsync(store, prefix, CancellationToken.None).ConfigureAwait(false));
+        IModelWeights weights = await ModelWeights.OpenAsync(store, prefix, CancellationToken.None).ConfigureAwait(false);
+        return new ModelSource(weights.Config, ReaderOf(weights.ReadAsync));
     }
 
-    public static ModelSource FromCheckpoint(CheckpointReader checkpoint) => new(checkpoint.ModelConfig, (slice, destination) =>
+    /// <summary>The state of a run as it was saved: adapters apart, and frozen weights from the base.</summary>
+    public static StateReader StateOf(CheckpointReader checkpoint, CheckpointWeights weights)
     {
-        CheckShape(slice, checkpoint.Get(slice.Kind, slice.Name).Shape, checkpoint.Prefix);
-        float[] buffer = new float[destination.Length];
-        checkpoint.ReadAsync(slice.Kind, slice.Name, slice.Offset, slice.Shape, buffer, CancellationToken.None).GetAwaiter().GetResult();
-        buffer.CopyTo(destination);
-    });
-
-    private static async Task<ModelSource> OpenFolderAsync(IObjectStore store, string prefix)
-    {
-        HuggingFaceModel model = await HuggingFaceModel.OpenAsync(store, prefix, CancellationToken.None).ConfigureAwait(false);
-        return new ModelSource(model.Config, (slice, destination) =>
+        StateReader stored = ReaderOf(weights.ReadStoredAsync);
+        return (slice, destination) =>
         {
-            SafetensorsFile file = model.FileOf(slice.Name);
-            SafetensorsEntry entry = file.Get(slice.Name);
-            CheckShape(slice, entry.Shape, prefix);
-            if (slice.Shape.Length == 1 || slice.Shape[1] == slice.GlobalShape[1])
-            {
-                Fill(file, slice.Name, entry, slice.Offset[0] * (slice.Shape.Length == 1 ? 1 : slice.Shape[1]), destination);
-                return;
-            }
-
-            // Some columns: each row lies by itself.
-            int columns = (int)slice.Shape[1];
-            for (int row = 0; row < slice.Shape[0]; row++)
-                Fill(file, slice.Name, entry, ((slice.Offset[0] + row) * slice.GlobalShape[1]) + slice.Offset[1], destination.Slice(row * columns, columns));
-        });
+            if (slice.Kind == LogicalTensor.Weight)
+                stored(slice, destination);
+            else
+                ReaderOf((name, _, box, target, cancellation) => checkpoint.ReadAsync(slice.Kind, name, box.Offset, box.Shape, target, cancellation))(slice, destination);
+        };
     }
 
-    private static void Fill(SafetensorsFile file, string name, SafetensorsEntry entry, long first, Span<float> destination)
+    /// <summary>Some rows at a time: a tensor may be large, and what is read goes through a buffer.</summary>
+    public static StateReader ReaderOf(TensorRead read) => (slice, destination) =>
     {
-        int width = entry.DataType is SafetensorsTypes.F32 or SafetensorsTypes.BF16 or SafetensorsTypes.F16
-            ? SafetensorsTypes.ElementBytes(entry.DataType)
-            : throw new DroverException(FailureCode.FailedPrecondition, "UNSUPPORTED_WEIGHT_TYPE", $"Tensor '{name}' of '{file.Key}' is {entry.DataType}; weights are F32, BF16 or F16.");
-        byte[] buffer = ArrayPool<byte>.Shared.Rent(ChunkBytes);
-        for (int done = 0; done < destination.Length;)
+        long row = slice.Count / Math.Max(1, slice.Shape[0]), rows = Math.Max(1, ChunkValues / Math.Max(1, row));
+        float[] buffer = new float[Math.Min(rows, slice.Shape[0]) * row];
+        for (long first = 0; first < slice.Shape[0]; first += rows)
         {
-            int count = Math.Min(destination.Length - done, ChunkBytes / width);
-            Memory<byte> bytes = buffer.AsMemory(0, count * width);
-            file.ReadAsync(name, (first + done) * width, bytes, CancellationToken.None).AsTask().GetAwaiter().GetResult();
-            Widen(bytes.Span, entry.DataType, destination.Slice(done, count));
-            done += count;
+            long[] offset = [slice.Offset[0] + first, .. slice.Offset[1..]], shape = [Math.Min(rows, slice.Shape[0] - first), .. slice.Shape[1..]];
+            Memory<float> part = buffer.AsMemory(0, (int)(shape[0] * row));
+            read(slice.Name, slice.GlobalShape, new TensorBox(offset, shape), part, CancellationToken.None).GetAwaiter().GetResult();
+            part.Span.CopyTo(destination[(int)(first * row)..]);
         }
-
-        ArrayPool<byte>.Shared.Return(buffer);
-    }
-
-    private static void Widen(ReadOnlySpan<byte> bytes, string type, Span<float> target)
-    {
-        if (type == SafetensorsTypes.F32)
-        {
-            MemoryMarshal.Cast<byte, float>(bytes).CopyTo(target);
-            return;
-        }
-
-        bool brain = type == SafetensorsTypes.BF16;
-        for (int i = 0; i < target.Length; i++)
-        {
-            ushort bits = BinaryPrimitives.ReadUInt16LittleEndian(bytes[(2 * i)..]);
-            target[i] = brain ? BitConverter.UInt32BitsToSingle((uint)bits << 16) : (float)BitConverter.UInt16BitsToHalf(bits);
-        }
-    }
-
-    private static void CheckShape(StateSlice tensor, long[] found, string prefix)
-    {
-        if (!tensor.GlobalShape.AsSpan().SequenceEqual(found))
-            throw new DroverException(FailureCode.FailedPrecondition, "SHAPE_MISMATCH", $"Tensor '{tensor.Name}' of '{prefix}' has the shape [{string.Join(", ", found)}], and its config calls for [{string.Join(", ", tensor.GlobalShape)}].");
-    }
+    };
 }

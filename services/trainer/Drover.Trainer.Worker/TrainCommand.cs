@@ -2,7 +2,6 @@ using Drover.Errors;
 using Drover.Formats.Checkpoints;
 using Drover.Formats.Datasets;
 using Drover.Formats.HuggingFace;
-using Drover.ObjectStore;
 using Drover.Trainer.Contract;
 using Drover.Trainer.Engine;
 using Drover.Trainer.Parallelism;
@@ -17,8 +16,8 @@ internal static class TrainCommand
         WorkerSpec spec = rank.Spec;
         TrainSpec train = spec.Train!;
         using TrainingRows rows = await TrainingRows.OpenAsync(rank, train).ConfigureAwait(false);
-        CheckpointReader? resume = train.ResumeFrom.Length == 0 ? null : await CheckpointReader.OpenAsync(rank.Store, train.ResumeFrom, CancellationToken.None).ConfigureAwait(false);
-        (LlamaConfig config, StateReader? weights) = await OpenModelAsync(rank.Store, train, resume).ConfigureAwait(false);
+        RunStart start = await RunStart.OpenAsync(rank, train).ConfigureAwait(false);
+        (LlamaConfig config, CheckpointReader? resume) = (start.Config, start.Resume);
         foreach (PackedDataset dataset in rows.Datasets)
             CheckVocabulary(dataset.Manifest, config, dataset.Prefix);
         string names = string.Join(", ", rows.Datasets.Select(d => d.Prefix));
@@ -26,13 +25,8 @@ internal static class TrainCommand
             throw new DroverException(FailureCode.FailedPrecondition, "DATASET_CHANGED", $"The dataset '{names}' is not the one that '{train.ResumeFrom}' was trained on. Start a run of another name.");
 
         long steps = TotalSteps(train, rows.Order.RowsPerEpoch);
-        using var engine = new TrainingEngine(EngineSpecOf(rank, train, steps), config, rank.Collectives, rows.Source, rows.Order);
-        if (resume is not null)
-            engine.LoadState(resume.Manifest.Step, ModelSource.FromCheckpoint(resume).Read, resume.Manifest.LossScale, resume.Manifest.Guard);
-        else if (weights is not null)
-            engine.LoadWeights(weights);
-        else
-            engine.InitializeWeights(train.ScratchSeed);
+        using var engine = new TrainingEngine(EngineSpecOf(rank, train, steps) with { Lora = start.Lora, HasBase = train.HasBase }, config, rank.Collectives, rows.Source, rows.Order);
+        start.Load(engine);
         engine.SkipToBatch(train.FirstBatch);
         engine.PlaceOfRow = new RowPlaces(rows.Datasets).Of;
 
@@ -45,6 +39,8 @@ internal static class TrainCommand
             TokensSeen = resume?.Manifest.TokensSeen ?? 0,
             Loss = resume?.Manifest.Loss ?? 0,
             LossScale = engine.LossScale,
+            Base = start.Base,
+            Adapter = start.Lora,
             HeldOut = resume?.Manifest.HeldOut,
             ModelConfig = config.ToJson(),
             RunSpec = train.RunSpec,
@@ -69,16 +65,6 @@ internal static class TrainCommand
     /// <summary>Optimizer steps of the run: as asked for, or as many as the epochs need.</summary>
     public static long TotalSteps(TrainSpec train, long rows) =>
         train.Steps > 0 ? train.Steps : Math.Max(1, (long)Math.Ceiling(train.Epochs * rows / train.GlobalBatchRows));
-
-    private static async Task<(LlamaConfig Config, StateReader? Weights)> OpenModelAsync(IObjectStore store, TrainSpec train, CheckpointReader? resume)
-    {
-        if (resume is not null)
-            return (resume.ModelConfig, null);
-        if (train.ScratchConfig.Length > 0)
-            return (LlamaConfig.Parse(await store.ReadTextAsync(train.ScratchConfig, CancellationToken.None).ConfigureAwait(false), train.ScratchConfig), null);
-        ModelSource source = await ModelSource.OpenAsync(store, train.BaseModel.Length > 0 ? train.BaseModel : train.InitialCheckpoint).ConfigureAwait(false);
-        return (source.Config, source.Read);
-    }
 
     private static EngineSpec EngineSpecOf(RankContext rank, TrainSpec train, long steps) => new()
     {

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Drover.Formats.Checkpoints;
 using Drover.Trainer.Collectives;
 using Drover.Trainer.Contract;
@@ -17,6 +18,7 @@ internal sealed class TrainLoop : IDisposable
     private readonly StepProfile _profile;
     private readonly RunBoard? _board;
     private readonly double _peakFlops;
+    private readonly List<double> _speeds = [];
     private CheckpointManifest _state;
 
     /// <param name="rank">This rank.</param>
@@ -76,7 +78,7 @@ internal sealed class TrainLoop : IDisposable
         if (_engine.StepsDone > begun && _saver.LastStep != _engine.StepsDone)
             await SaveAsync().ConfigureAwait(false);
         await FinishSaveAsync().ConfigureAwait(false);
-        _rank.Events.Write(new WorkerEvent { Ended = new EndedEvent(_engine.StepsDone, stopped) });
+        _rank.Events.Write(new WorkerEvent { Ended = Ended(stopped) });
     }
 
     public void Dispose() => _board?.Dispose();
@@ -92,6 +94,15 @@ internal sealed class TrainLoop : IDisposable
         _rank.Collectives.AllReduceMax(values);
         _profile.Ask((int)values[2]);
         return (values[0] > 0, _saver.InFlight && values[1] == 0, [.. memory.Select((m, i) => m with { Bytes = (long)values[i + 3] })]);
+    }
+
+    // The first step prepares the library's kernels.
+    private EndedEvent Ended(bool stopped)
+    {
+        double[] steady = [.. _speeds.Skip(1).Order()];
+        double[] most = [Process.GetCurrentProcess().PeakWorkingSet64, _engine.Memory.Lines.Sum(l => l.PeakBytes)];
+        _rank.Collectives.AllReduceMax(most);
+        return new EndedEvent(_engine.StepsDone, stopped, steady.Length == 0 ? 0 : steady[steady.Length / 2], (long)most[0], (long)most[1]);
     }
 
     // The service starts the ranks again from the last checkpoint: the save in flight is to be that.
@@ -133,6 +144,7 @@ internal sealed class TrainLoop : IDisposable
     {
         double flops = step.ModelFlops / step.Seconds;
         var update = new StepEvent(step.Step, step.Loss, step.LearningRate, step.GradNorm, step.RealTokens / step.Seconds, flops, flops / _peakFlops, memory[0].Bytes, _state.TokensSeen, step.LabelTokens, step.Seconds, step.LossScale, step.SkippedSteps);
+        _speeds.Add(update.TokensPerSecond);
         _rank.Events.Write(new WorkerEvent { Step = update });
         _board?.Write(update, memory[1..]);
     }

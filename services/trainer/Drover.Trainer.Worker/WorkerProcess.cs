@@ -10,7 +10,7 @@ using static TorchSharp.torch;
 namespace Drover.Trainer.Worker;
 
 /// <summary>
-/// One rank: reads its spec, joins the others, does one of train, evaluate, generate, devices. A failure becomes a file that the service shows
+/// One rank: reads its spec, joins the others, does one of train, evaluate, generate, calibrate, devices. A failure becomes a file that the service shows
 /// to the user, and ends every rank.
 /// </summary>
 internal static class WorkerProcess
@@ -21,9 +21,9 @@ internal static class WorkerProcess
 
     public static async Task<int> RunAsync(string[] args)
     {
-        if (args is not [("train" or "evaluate" or "generate" or "devices") and var verb, "--spec", var file])
+        if (args is not [("train" or "evaluate" or "generate" or "calibrate" or "devices") and var verb, "--spec", var file])
         {
-            await Console.Error.WriteLineAsync("usage: Drover.Trainer.Worker train|evaluate|generate|devices --spec FILE (started by the trainer service)").ConfigureAwait(false);
+            await Console.Error.WriteLineAsync("usage: Drover.Trainer.Worker train|evaluate|generate|calibrate|devices --spec FILE (started by the trainer service)").ConfigureAwait(false);
             return BadUsage;
         }
 
@@ -65,6 +65,7 @@ internal static class WorkerProcess
             {
                 "train" => TrainCommand.RunAsync(context),
                 "evaluate" => EvaluateCommand.RunAsync(context),
+                "calibrate" => CalibrateCommand.RunAsync(context),
                 _ => GenerateCommand.RunAsync(context),
             }).ConfigureAwait(false);
             collectives.Dispose();

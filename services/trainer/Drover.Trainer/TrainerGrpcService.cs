@@ -7,20 +7,33 @@ using Grpc.Core;
 namespace Drover.Trainer;
 
 /// <summary>The public interface of the trainer.</summary>
-internal sealed class TrainerGrpcService(JobQueue queue, TrainingChecks checks, JobMetrics metrics, TextWork texts, RunningAttempts running) : TrainerService.TrainerServiceBase
+internal sealed class TrainerGrpcService(JobQueue queue, TrainingChecks checks, SpeedPlans speeds, JobMetrics metrics, RunningAttempts running, TextWork texts) : TrainerService.TrainerServiceBase
 {
     public override async Task<CreateTrainingJobResponse> CreateTrainingJob(CreateTrainingJobRequest request, ServerCallContext context)
     {
         TrainingSpec spec = request.Spec ?? new TrainingSpec();
-        TrainingPlan plan = await checks.CheckAsync(spec, context.CancellationToken).ConfigureAwait(false);
+        TrainingPlan plan = (await checks.CheckAsync(spec, context.CancellationToken).ConfigureAwait(false)).Plan;
         TrainingJob job = request.DryRun
             ? new TrainingJob { Spec = spec }
             : await DescribeAsync(queue.Create(TrainingExecutor.JobKind, request.RequestId, spec), context.CancellationToken).ConfigureAwait(false);
         return new CreateTrainingJobResponse { Job = job, Plan = plan };
     }
 
-    public override async Task<PlanTrainingResponse> PlanTraining(PlanTrainingRequest request, ServerCallContext context) =>
-        new() { Plan = await checks.PlanAsync(request.Spec ?? new TrainingSpec(), request.RowTokens, context.CancellationToken).ConfigureAwait(false) };
+    public override async Task<PlanTrainingResponse> PlanTraining(PlanTrainingRequest request, ServerCallContext context)
+    {
+        PlannedRun run = await checks.PlanAsync(request.Spec ?? new TrainingSpec(), request.RowTokens, context.CancellationToken).ConfigureAwait(false);
+        if (request.Propose)
+        {
+            IReadOnlyList<PlannedRun> runs = checks.Proposals(run);
+            IReadOnlyList<SpeedPlan> predicted = runs.Count == 0 ? [] : await speeds.PredictAsync(runs, mayMeasure: true, context.CancellationToken).ConfigureAwait(false);
+            run.Plan.Proposals.Add(LayoutProposals.Describe(runs, predicted));
+        }
+
+        // A run that does not fit is not begun, not even with few layers.
+        if (run.Plan.Memory.Fits)
+            run.Plan.Speed = (await speeds.PredictAsync([run], request.Measure, context.CancellationToken).ConfigureAwait(false))[0];
+        return new PlanTrainingResponse { Plan = run.Plan };
+    }
 
     public override async Task<GetTrainingJobResponse> GetTrainingJob(GetTrainingJobRequest request, ServerCallContext context) =>
         new() { Job = await DescribeAsync(queue.Get(request.Name, TrainingExecutor.JobKind), context.CancellationToken).ConfigureAwait(false) };

@@ -26,6 +26,7 @@ public static class TrainerModule
         builder.Services.AddSingleton<TrainingChecks>();
         builder.Services.AddSingleton<JobMetrics>();
         builder.Services.AddSingleton<RunningAttempts>();
+        builder.Services.AddSingleton<SpeedPlans>();
         builder.Services.AddSingleton<CheckpointPublisher>();
         builder.Services.AddSingleton<ModelReferences>();
         builder.Services.AddSingleton<TextWork>();

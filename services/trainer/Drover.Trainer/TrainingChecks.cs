@@ -5,17 +5,18 @@ using Drover.Formats.HuggingFace;
 using Drover.ObjectStore;
 using Drover.Protocol.Trainer.V1;
 using Drover.Tokenization;
+using LoraSpec = Drover.Formats.Adapters.LoraSpec;
 
 namespace Drover.Trainer;
 
 /// <summary>Whether a spec can run: its fields, all wrong ones at once, and then whether the things it names are there and fit together.</summary>
-internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher, GpuCheck gpus)
+internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher, TrainerOptions options, GpuCheck gpus)
 {
     /// <summary>Checks a training spec and tells what would lie where.</summary>
     /// <exception cref="DroverException">InvalidArgument (fields), NotFound, FailedPrecondition, AlreadyExists (the run's name).</exception>
-    public async Task<TrainingPlan> CheckAsync(TrainingSpec spec, CancellationToken cancellation)
+    public async Task<PlannedRun> CheckAsync(TrainingSpec spec, CancellationToken cancellation)
     {
-        LlamaConfig config = await RequireAsync(TrainingSpecs.Problems(spec), spec, cancellation).ConfigureAwait(false);
+        (LlamaConfig config, LoraSpec? lora) = await RequireAsync(TrainingSpecs.Problems(spec), spec, cancellation).ConfigureAwait(false);
         if (spec.Ranks > 1 && launcher.FindMpirun() is null)
             throw launcher.MpirunMissing(spec.Ranks);
         if (spec.Device == Device.Cuda)
@@ -24,7 +25,9 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
         foreach (HeldOutDataset heldOut in spec.HeldOut?.Datasets ?? [])
             await CheckHeldOutAsync(spec, heldOut.Dataset, manifest, config, cancellation).ConfigureAwait(false);
         await CheckRunNameAsync(spec, cancellation).ConfigureAwait(false);
-        return TrainingPlans.Of(spec, config, manifest.MaxLength);
+        PlannedRun run = Plan(spec, config, RowFacts.Of(manifest), lora);
+        MemoryNeeds.Require(run.Plan);
+        return run;
     }
 
     /// <summary>What would lie where; checks no more than that needs.</summary>
@@ -32,27 +35,43 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
     /// <param name="rowTokens">Tokens of a row; 0 for what the dataset says.</param>
     /// <param name="cancellation">Ends the call.</param>
     /// <exception cref="DroverException">InvalidArgument (fields), NotFound.</exception>
-    public async Task<TrainingPlan> PlanAsync(TrainingSpec spec, int rowTokens, CancellationToken cancellation)
+    public async Task<PlannedRun> PlanAsync(TrainingSpec spec, int rowTokens, CancellationToken cancellation)
     {
         List<string> problems = TrainingSpecs.PlanProblems(spec);
         if (rowTokens < 0 || (rowTokens == 0 && TrainingSpecs.Datasets(spec).Count == 0))
             problems.Add($"row_tokens is {rowTokens} and dataset is '{spec.Dataset}': give the tokens of a row, or a dataset that says so");
-        LlamaConfig config = await RequireAsync(problems, spec, cancellation).ConfigureAwait(false);
+        (LlamaConfig config, LoraSpec? lora) = await RequireAsync(problems, spec, cancellation).ConfigureAwait(false);
+        RowFacts rows = RowFacts.Of(rowTokens);
         foreach (string dataset in rowTokens == 0 ? TrainingSpecs.Datasets(spec) : [])
-            rowTokens = Math.Max(rowTokens, (await PackedDataset.ReadManifestAsync(store, dataset, cancellation).ConfigureAwait(false)).Manifest.MaxLength);
-        return TrainingPlans.Of(spec, config, rowTokens);
+        {
+            RowFacts its = RowFacts.Of((await PackedDataset.ReadManifestAsync(store, dataset, cancellation).ConfigureAwait(false)).Manifest);
+            rows = its.Tokens > rows.Tokens ? its : rows;
+        }
+
+        return Plan(spec, config, rows, lora);
     }
 
+    /// <summary>Other ways to spread a run, and itself, as far as they fit.</summary>
+    public IReadOnlyList<PlannedRun> Proposals(PlannedRun run) => LayoutProposals.Of(run, IsElsewhere);
+
+    // Ranks run on the machines of the host file.
+    private bool IsElsewhere => options.HostFile.Length > 0;
+
+    private PlannedRun Plan(TrainingSpec spec, LlamaConfig config, RowFacts rows, LoraSpec? lora) => new(spec, config, rows, lora, TrainingPlans.Of(spec, config, rows.Tokens, lora, IsElsewhere));
+
     /// <summary>Refuses wrong fields, and with them, where the model can be read, a layout that it cannot have: all at once.</summary>
-    private async Task<LlamaConfig> RequireAsync(List<string> problems, TrainingSpec spec, CancellationToken cancellation)
+    private async Task<(LlamaConfig Config, LoraSpec? Lora)> RequireAsync(List<string> problems, TrainingSpec spec, CancellationToken cancellation)
     {
         LlamaConfig? config = null;
+        LoraSpec? lora = null;
         try
         {
             config = await ConfigAsync(spec, cancellation).ConfigureAwait(false);
             problems.AddRange(ParallelismSpecs.Resolve(spec.Parallelism).Problems(config, TrainingSpecs.Ranks(spec)).Select(p => $"parallelism: {p}"));
             problems.AddRange(ActivationSpecs.Resolve(spec).Problems(config));
-            problems.AddRange(TrainingSpecs.RatesOf(spec).Problems(config));
+            lora = await LoraSpecs.ResolveAsync(store, spec, config, cancellation).ConfigureAwait(false);
+            problems.AddRange(TrainingSpecs.RatesOf(spec).Problems(config, lora));
+            problems.AddRange(lora?.Problems(config) ?? []);
         }
         catch (DroverException) when (problems.Count > 0)
         {
@@ -60,7 +79,7 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
         }
 
         return problems.Count == 0
-            ? config!
+            ? (config!, lora)
             : throw new DroverException(FailureCode.InvalidArgument, "INVALID_TRAINING_SPEC", $"The training spec: {string.Join("; ", problems)}.");
     }
 

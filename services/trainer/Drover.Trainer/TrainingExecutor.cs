@@ -15,7 +15,7 @@ namespace Drover.Trainer;
 /// Does a training job: starts the ranks, publishes what they save, and starts them again from the last published checkpoint when an
 /// attempt dies; not when it died twice of the same fault at the same step. Run again after the service died, it goes on the same way.
 /// </summary>
-internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders folders, TrainingChecks checks, CheckpointPublisher checkpoints, JobQueue queue, JobMetrics metrics, RunningAttempts running, IObjectStore store) : JobExecutor<TrainingSpec, TrainingResult>
+internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders folders, TrainingChecks checks, CheckpointPublisher checkpoints, JobQueue queue, JobMetrics metrics, RunningAttempts running, SpeedPlans speeds, IObjectStore store) : JobExecutor<TrainingSpec, TrainingResult>
 {
     public const string JobKind = "training";
 
@@ -23,8 +23,12 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
 
     public override async Task<TrainingResult> RunAsync(JobContext job, TrainingSpec spec, CancellationToken cancellation)
     {
-        TrainingPlan plan = await checks.CheckAsync(spec, cancellation).ConfigureAwait(false);
+        PlannedRun run = await checks.CheckAsync(spec, cancellation).ConfigureAwait(false);
+        TrainingPlan plan = run.Plan;
         await checks.ClaimRunNameAsync(spec, cancellation).ConfigureAwait(false);
+        if (spec.PredictSpeed)
+            job.Report("measuring for the plan", 0, 0, "layouts");
+        plan.Speed = (await speeds.PredictAsync([run], spec.PredictSpeed, cancellation).ConfigureAwait(false))[0];
         await store.PutTextAsync(TrainingPlans.Key(spec.Name), JsonFormatter.Default.Format(plan), cancellation).ConfigureAwait(false);
         job.Log(LogLine.Types.Severity.Info, TrainingPlans.Summary(plan));
         int restartsLeft = TrainingSpecs.Restarts(spec);
@@ -42,7 +46,7 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
             if (attempt.Ended is { } ended && outcome.ExitCode == 0)
             {
                 folders.Forget(AttemptFolders.OfRun(spec.Name));
-                return await ResultAsync(job, spec, ended).ConfigureAwait(false);
+                return await ResultAsync(job, spec, plan, ended).ConfigureAwait(false);
             }
 
             if (attempt.Rollback is { } rollback && outcome.ExitCode == 0)
@@ -141,7 +145,7 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
         }
     }
 
-    private async Task<TrainingResult> ResultAsync(JobContext job, TrainingSpec spec, EndedEvent ended)
+    private async Task<TrainingResult> ResultAsync(JobContext job, TrainingSpec spec, TrainingPlan plan, EndedEvent ended)
     {
         // Not cancellable: the work is done, what is left is to tell of it.
         Checkpoint? latest = await checkpoints.FindLatestAsync(spec.Name, CancellationToken.None).ConfigureAwait(false);
@@ -152,6 +156,7 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
             BestCheckpoint = best?.Name ?? "",
             BestLoss = best?.HeldOutLoss ?? 0,
             LastEvaluation = steps.Evaluation,
+            Plan = TrainingPlans.Compare(plan, ended),
             Checkpoint = latest?.Name ?? "",
             Steps = ended.StepsDone,
             FirstLoss = steps.First?.Loss ?? latest?.Loss ?? 0,

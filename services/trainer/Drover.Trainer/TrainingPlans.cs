@@ -3,6 +3,7 @@ using System.Text.RegularExpressions;
 using Drover.Formats.Checkpoints;
 using Drover.Formats.HuggingFace;
 using Drover.Protocol.Trainer.V1;
+using Drover.Trainer.Contract;
 
 namespace Drover.Trainer;
 
@@ -12,15 +13,12 @@ internal static partial class TrainingPlans
     /// <summary>Where the plan of a run is kept.</summary>
     public static string Key(string run) => $"{RunKeys.Run(run)}/plan.json";
 
-    /// <summary>The plan of a spec that has no problems.</summary>
-    /// <param name="spec">The run.</param>
-    /// <param name="config">Its model.</param>
-    /// <param name="rowTokens">Tokens of a full row.</param>
-    public static TrainingPlan Of(TrainingSpec spec, LlamaConfig config, int rowTokens)
+    /// <summary>What memory and speed of a spec without problems depend on.</summary>
+    public static Layout.LayoutSpec LayoutOf(TrainingSpec spec, LlamaConfig config, int rowTokens, Formats.Adapters.LoraSpec? lora)
     {
         Layout.ParallelSpec parallel = ParallelismSpecs.Resolve(spec.Parallelism);
         int ranks = TrainingSpecs.Ranks(spec), replicas = parallel.DataParallel(ranks), rows = TrainingSpecs.MicroBatchRows(spec);
-        var layout = new Layout.LayoutSpec(
+        return new Layout.LayoutSpec(
             config,
             parallel,
             ranks,
@@ -28,13 +26,31 @@ internal static partial class TrainingPlans
             (long)rows * rowTokens,
             spec.GlobalBatchRows / (rows * replicas),
             ActivationSpecs.Resolve(spec),
-            spec.HeadChunkTokens) { Optimizer = TrainingSpecs.KindOf(spec) };
-        return new TrainingPlan
+            spec.HeadChunkTokens)
+        {
+            Optimizer = TrainingSpecs.KindOf(spec),
+            Rates = TrainingSpecs.RatesOf(spec),
+            Lora = lora,
+            HasBase = LoraSpecs.HasBase(spec),
+        };
+    }
+
+    /// <summary>The plan of a spec that has no problems.</summary>
+    /// <param name="spec">The run.</param>
+    /// <param name="config">Its model.</param>
+    /// <param name="rowTokens">Tokens of a full row.</param>
+    /// <param name="lora">Its adapters; null for none.</param>
+    /// <param name="elsewhere">Ranks run on other machines.</param>
+    public static TrainingPlan Of(TrainingSpec spec, LlamaConfig config, int rowTokens, Formats.Adapters.LoraSpec? lora, bool elsewhere)
+    {
+        Layout.LayoutSpec layout = LayoutOf(spec, config, rowTokens, lora);
+        Layout.ParallelSpec parallel = layout.Parallel;
+        var plan = new TrainingPlan
         {
             Run = spec.Name,
-            Ranks = ranks,
+            Ranks = layout.Ranks,
             Parallelism = ParallelismSpecs.Describe(parallel, spec.Parallelism?.Preset ?? ""),
-            DataParallel = replicas,
+            DataParallel = parallel.DataParallel(layout.Ranks),
             MicroBatches = layout.MicroBatches,
             MicroBatchTokens = layout.MicroBatchTokens,
             WeightCount = LlamaTensors.All(config).Sum(w => w.Shape.Aggregate(1L, (n, d) => n * d)),
@@ -42,6 +58,8 @@ internal static partial class TrainingPlans
             Weights = { Weights(config, parallel.TensorParallel) },
             RankPlans = { Layout.RankLayout.AllOf(layout).Select(Describe) },
         };
+        plan.Memory = MemoryNeeds.Of(plan, spec.MemoryLimitBytes, elsewhere, onGpus: spec.Device == Device.Cuda);
+        return plan;
     }
 
     /// <summary>The plan in one line.</summary>
@@ -50,8 +68,18 @@ internal static partial class TrainingPlans
         ParallelismSpec p = plan.Parallelism;
         RankPlan largest = plan.RankPlans.MaxBy(r => r.DeviceBytes + r.HostBytes)!;
         string placement = p.Placement.ToString().ToLowerInvariant();
-        return string.Create(CultureInfo.InvariantCulture, $"Layout: {plan.Ranks} ranks = {p.PipelineParallel} pipeline x {plan.DataParallel} data x {p.SequenceParallel} sequence x {p.TensorParallel} tensor, state {placement}; {plan.MicroBatches} micro-batches of {plan.MicroBatchTokens} tokens a step. Planned memory of the largest rank ({largest.Rank}): {Megabytes(largest.DeviceBytes)} device, {Megabytes(largest.HostBytes)} host, {Megabytes(largest.LogitsBytes)} logits. All of it: '{Key(plan.Run)}'.");
+        return string.Create(CultureInfo.InvariantCulture, $"Layout: {plan.Ranks} ranks = {p.PipelineParallel} pipeline x {plan.DataParallel} data x {p.SequenceParallel} sequence x {p.TensorParallel} tensor, state {placement}; {plan.MicroBatches} micro-batches of {plan.MicroBatchTokens} tokens a step. Planned memory of the largest rank ({largest.Rank}): {Megabytes(largest.DeviceBytes)} device, {Megabytes(largest.HostBytes)} host, {Megabytes(largest.LogitsBytes)} logits.{(plan.Speed is { Missing: "" } speed ? $" Predicted: {speed.TokensPerSecond:0} tokens/s." : "")} All of it: '{Key(plan.Run)}'.");
     }
+
+    /// <summary>The plan beside what came of it.</summary>
+    public static PlanComparison Compare(TrainingPlan plan, EndedEvent ended) => new()
+    {
+        PlannedTokensPerSecond = plan.Speed?.TokensPerSecond ?? 0,
+        MeasuredTokensPerSecond = ended.TokensPerSecond,
+        PlannedBytes = plan.RankPlans.Max(r => r.DeviceBytes + r.HostBytes),
+        MeasuredBytes = ended.CountedBytes,
+        ResidentBytes = ended.ResidentBytes,
+    };
 
     private static string Megabytes(long bytes) => string.Create(CultureInfo.InvariantCulture, $"{bytes / 1e6:0.0} MB");
 

@@ -36,6 +36,7 @@ internal static partial class TrainingSpecs
         Require(spec.NeftuneAlpha >= 0 && double.IsFinite(spec.NeftuneAlpha), $"neftune_alpha is {spec.NeftuneAlpha}");
         Require(spec.PeakFlopsPerSecond >= 0 && double.IsFinite(spec.PeakFlopsPerSecond), $"peak_flops_per_second is {spec.PeakFlopsPerSecond}");
         problems.AddRange(PlanProblems(spec));
+        Require(spec.Lora is null || spec.InitialCase != TrainingSpec.InitialOneofCase.FromScratch, "lora trains adapters beside a model that is there; with from_scratch there is none: leave lora out, or name a base_model");
         problems.AddRange(OptimizerProblems(spec.Optimizer ?? new OptimizerSpec()));
         problems.AddRange(LossScaleSpecs.Problems(spec.LossScale, spec.Precision));
         problems.AddRange(ScheduleSpecs.Problems(spec.Schedule ?? new ScheduleSpec(), spec.Steps));
@@ -63,12 +64,14 @@ internal static partial class TrainingSpecs
         Require(spec.ThreadsPerRank >= 0, $"threads_per_rank is {spec.ThreadsPerRank}");
         Require(spec.GlobalBatchRows >= 1, $"global_batch_rows is {spec.GlobalBatchRows}; give 1 or more");
         Require(spec.MicroBatchRows >= 0, $"micro_batch_rows is {spec.MicroBatchRows}");
+        Require(spec.MemoryLimitBytes >= 0, $"memory_limit_bytes is {spec.MemoryLimitBytes}");
         Require(Enum.IsDefined(spec.Precision), $"precision {(int)spec.Precision} is unknown");
         Require(Enum.IsDefined(spec.Device), $"device {(int)spec.Device} is unknown");
         Require(spec.HeadChunkTokens >= 0, $"head_chunk_tokens is {spec.HeadChunkTokens}");
         problems.AddRange(ParallelismSpecs.Problems(spec.Parallelism));
         problems.AddRange(ActivationSpecs.Problems(spec));
         problems.AddRange(Layout.MomentBlocks.Problems(KindOf(spec), ParallelismSpecs.Resolve(spec.Parallelism)));
+        problems.AddRange(LoraSpecs.Problems(spec));
         Layout.ParallelSpec parallel = ParallelismSpecs.Resolve(spec.Parallelism);
         if (spec is { GlobalBatchRows: >= 1, MicroBatchRows: >= 0, Ranks: >= 0 } && parallel is { TensorParallel: > 0, PipelineParallel: > 0, SequenceParallel: > 0 })
         {
@@ -127,6 +130,7 @@ internal static partial class TrainingSpecs
         identity.Activations = null;
         (identity.Recompute, identity.HeadChunkTokens, identity.CheckpointIntervalSteps, identity.MaxRestarts) = (false, 0, 0, 0);
         (identity.Parallelism, identity.HeldOut, identity.Guard, identity.Profile, identity.PeakFlopsPerSecond) = (null, null, null, null, 0);
+        (identity.PredictSpeed, identity.MemoryLimitBytes) = (false, 0);
         return Encoding.UTF8.GetBytes(JsonFormatter.Default.Format(identity));
     }
 
@@ -169,6 +173,9 @@ internal static partial class TrainingSpecs
                 WeightDecay = optimizer.HasWeightDecay ? optimizer.WeightDecay : 0.1,
                 MaxGradNorm = optimizer.HasMaxGradNorm ? optimizer.MaxGradNorm : 1.0,
                 Rates = RatesOf(spec),
+                Lora = spec.Lora is { } lora ? LoraSpecs.Resolve(lora) : null,
+                LoraAdapter = spec.Lora?.Adapter ?? "",
+                HasBase = LoraSpecs.HasBase(spec),
                 LossScale = LossScaleSpecs.Resolve(spec.LossScale ?? new LossScaleSpec()),
                 Schedule = ScheduleSpecs.Resolve(spec.Schedule ?? new ScheduleSpec()),
                 NeftuneAlpha = spec.NeftuneAlpha,

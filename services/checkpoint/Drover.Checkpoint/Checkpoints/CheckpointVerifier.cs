@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using Drover.Errors;
+using Drover.Formats.Adapters;
 using Drover.Formats.Checkpoints;
 using Drover.Formats.HuggingFace;
 using Drover.Formats.Safetensors;
@@ -94,7 +95,10 @@ internal sealed class CheckpointVerifier(IObjectStore store)
         }
 
         var shapes = manifest.Tensors.ToDictionary(t => (t.Kind, t.Name), t => t.Shape);
-        foreach ((string name, long[] shape) in LlamaTensors.All(config))
+        // With a base, weights of the model may be there or not; what an adapter trains must be.
+        (string Name, long[] Shape)[] added = manifest.Adapter is { } lora ? [.. AdapterTensors.All(lora, config)] : [];
+        IEnumerable<(string Name, long[] Shape)> model = LlamaTensors.All(config).Where(w => manifest.Base is null || Kinds.Any(k => shapes.ContainsKey((k, w.Name))));
+        foreach ((string name, long[] shape) in model.Concat(added).DistinctBy(w => w.Name))
         {
             foreach (string kind in Kinds)
             {

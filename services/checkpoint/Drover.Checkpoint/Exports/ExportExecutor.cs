@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using Drover.Checkpoint.Models;
 using Drover.Errors;
+using Drover.Formats.Adapters;
 using Drover.Formats.Checkpoints;
 using Drover.Formats.HuggingFace;
 using Drover.Jobs;
@@ -13,8 +14,8 @@ using Drover.Protocol.Common.V1;
 namespace Drover.Checkpoint.Exports;
 
 /// <summary>
-/// Renders a checkpoint as a Hugging Face folder. drover.json comes first and claims the name, config.json comes last and
-/// makes it a model; what a crash left is written again, what failed or was cancelled is taken away.
+/// Renders a checkpoint as a Hugging Face folder. drover.json comes first and claims the name, config.json (of an adapter,
+/// adapter_config.json) comes last and makes it a model; what a crash left is written again, what failed or was cancelled is taken away.
 /// </summary>
 internal sealed class ExportExecutor(IObjectStore store, ModelCatalog models) : JobExecutor<ExportSpec, Model>
 {
@@ -52,7 +53,7 @@ internal sealed class ExportExecutor(IObjectStore store, ModelCatalog models) : 
     private async Task ExportAsync(JobContext job, ExportSpec spec, string prefix, CheckpointReader checkpoint, TokenizerFiles tokenizer, CancellationToken cancellation)
     {
         await ClaimAsync(prefix, LineageOf(spec, checkpoint, tokenizer), cancellation).ConfigureAwait(false);
-        if (await store.FindAsync(ObjectKey.Join(prefix, LlamaConfig.FileName), cancellation).ConfigureAwait(false) is not null)
+        if (await store.FindAsync(ObjectKey.Join(prefix, ExportRules.LastFile(spec)), cancellation).ConfigureAwait(false) is not null)
             return;
         try
         {
@@ -68,10 +69,17 @@ internal sealed class ExportExecutor(IObjectStore store, ModelCatalog models) : 
     private async Task WriteAsync(JobContext job, ExportSpec spec, string prefix, CheckpointReader checkpoint, TokenizerFiles tokenizer, CancellationToken cancellation)
     {
         (string type, string name) = ExportRules.TypeOf(spec);
-        var weights = new WeightShards(checkpoint, type, ExportRules.ShardBytes(spec));
+        var weights = new WeightShards(await ExportContent.OfAsync(store, spec, checkpoint, cancellation).ConfigureAwait(false), type, ExportRules.ShardBytes(spec));
         long total = weights.TotalBytes;
         await weights.WriteAsync(store, prefix, done => job.Report("weights", done, total, "bytes"), cancellation).ConfigureAwait(false);
         await tokenizer.CopyAsync(store, prefix, cancellation).ConfigureAwait(false);
+        if (spec.Form == ExportForm.Adapter)
+        {
+            string baseModel = spec.AdapterBase.Length > 0 ? spec.AdapterBase : checkpoint.Manifest.Base?.Model ?? "";
+            await store.PutTextAsync(ObjectKey.Join(prefix, PeftConfig.FileName), PeftConfig.ToJson(checkpoint.Manifest.Adapter!, checkpoint.ModelConfig, baseModel), cancellation).ConfigureAwait(false);
+            return;
+        }
+
         LlamaConfig config = checkpoint.ModelConfig with { TorchDtype = name, Dtype = name };
         await store.PutTextAsync(ObjectKey.Join(prefix, "generation_config.json"), GenerationConfig(config), cancellation).ConfigureAwait(false);
         await store.PutTextAsync(ObjectKey.Join(prefix, LlamaConfig.FileName), config.ToJson(), cancellation).ConfigureAwait(false);
@@ -90,6 +98,9 @@ internal sealed class ExportExecutor(IObjectStore store, ModelCatalog models) : 
         TokenizerFilesHash = tokenizer.Hash,
         DataType = ExportRules.TypeOf(spec).Transformers,
         MaxShardBytes = ExportRules.ShardBytes(spec),
+        Base = checkpoint.Manifest.Base,
+        Form = spec.Form == ExportForm.Adapter ? "adapter" : null,
+        AdapterBase = spec.AdapterBase.Length > 0 ? spec.AdapterBase : null,
     };
 
     private async Task ClaimAsync(string prefix, ExportLineage lineage, CancellationToken cancellation)

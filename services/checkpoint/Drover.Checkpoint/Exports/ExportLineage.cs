@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Drover.Formats.Checkpoints;
 
 namespace Drover.Checkpoint.Exports;
 
@@ -36,9 +37,18 @@ internal sealed record ExportLineage
 
     public required long MaxShardBytes { get; init; }
 
+    /// <summary>The model that a run with frozen weights was trained beside; null for others.</summary>
+    public BaseReference? Base { get; init; }
+
+    /// <summary>"adapter", or null for a whole model.</summary>
+    public string? Form { get; init; }
+
+    /// <summary>What an adapter calls its base; null for the run's.</summary>
+    public string? AdapterBase { get; init; }
+
     public string ToJson() => JsonSerializer.Serialize(this, ExportLineageJson.Default.ExportLineage) + "\n";
 }
 
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true)]
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
 [JsonSerializable(typeof(ExportLineage))]
 internal sealed partial class ExportLineageJson : JsonSerializerContext;

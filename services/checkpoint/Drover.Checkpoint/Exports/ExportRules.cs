@@ -1,6 +1,8 @@
 using Drover.Checkpoint.Checkpoints;
 using Drover.Errors;
+using Drover.Formats.Adapters;
 using Drover.Formats.Checkpoints;
+using Drover.Formats.HuggingFace;
 using Drover.Formats.Safetensors;
 using Drover.ObjectStore;
 using Drover.Protocol.Checkpoint.V1;
@@ -27,6 +29,10 @@ internal static class ExportRules
             problems.Add($"tokenizer '{spec.Tokenizer}' is not a reference like 'tokenizers/my-tokenizer' or 'models/my-model'.");
         if (!Enum.IsDefined(spec.DataType))
             problems.Add($"data_type {(int)spec.DataType} is not known.");
+        if (!Enum.IsDefined(spec.Form))
+            problems.Add($"form {(int)spec.Form} is not known.");
+        if (spec.AdapterBase.Length > 0 && spec.Form != ExportForm.Adapter)
+            problems.Add("adapter_base is of the form adapter.");
         if (spec.MaxShardBytes < 0)
             problems.Add($"max_shard_bytes is {spec.MaxShardBytes}; 0 means 5 GB.");
         if (problems.Count > 0)
@@ -36,12 +42,17 @@ internal static class ExportRules
     /// <summary>Where the model goes.</summary>
     public static string PrefixOf(ExportSpec spec) => $"models/{spec.Name}";
 
-    /// <summary>Largest shard, bytes of tensors.</summary>
-    public static long ShardBytes(ExportSpec spec) => spec.MaxShardBytes > 0 ? spec.MaxShardBytes : DefaultShardBytes;
+    /// <summary>The file that is written last and makes the folder valid.</summary>
+    public static string LastFile(ExportSpec spec) => spec.Form == ExportForm.Adapter ? PeftConfig.FileName : LlamaConfig.FileName;
+
+    /// <summary>Largest shard, bytes of tensors: PEFT reads an adapter from one file.</summary>
+    public static long ShardBytes(ExportSpec spec) => spec.Form == ExportForm.Adapter ? long.MaxValue : spec.MaxShardBytes > 0 ? spec.MaxShardBytes : DefaultShardBytes;
 
     /// <summary>The type of the weights as safetensors names it, and as transformers does.</summary>
     public static (string Safetensors, string Transformers) TypeOf(ExportSpec spec) => spec.DataType switch
     {
+        // Adapters are small, and go on being trained: PEFT keeps them in fp32.
+        ExportDataType.Unspecified when spec.Form == ExportForm.Adapter => (SafetensorsTypes.F32, "float32"),
         ExportDataType.Fp16 => (SafetensorsTypes.F16, "float16"),
         ExportDataType.Fp32 => (SafetensorsTypes.F32, "float32"),
         _ => (SafetensorsTypes.BF16, "bfloat16"),

@@ -6,8 +6,11 @@ using Drover.ObjectStore;
 
 namespace Drover.Checkpoint.Exports;
 
-/// <summary>Streams the weights of a checkpoint into safetensors shards: one chunk of one tensor is in memory at a time.</summary>
-internal sealed class WeightShards(CheckpointReader checkpoint, string dataType, long maxShardBytes)
+/// <summary>Streams tensors into safetensors shards: one chunk of one tensor is in memory at a time.</summary>
+/// <param name="content">The tensors.</param>
+/// <param name="dataType">Of the files.</param>
+/// <param name="maxShardBytes">Of a shard.</param>
+internal sealed class WeightShards(ExportContent content, string dataType, long maxShardBytes)
 {
     private const long ChunkElements = 1 << 22;
 
@@ -26,8 +29,8 @@ internal sealed class WeightShards(CheckpointReader checkpoint, string dataType,
         long done = 0;
         for (int i = 0; i < shards.Count; i++)
         {
-            string file = shards.Count == 1 ? HuggingFaceModel.SingleShard : $"model-{i + 1:D5}-of-{shards.Count:D5}.safetensors";
-            List<SafetensorsTensor> tensors = [.. shards[i].Select(t => new SafetensorsTensor(t.Name, dataType, t.Shape, (target, c) => CopyAsync(t.Name, t.Shape, target, n => written(done += n), c)))];
+            string file = shards.Count == 1 ? content.SingleFile : $"model-{i + 1:D5}-of-{shards.Count:D5}.safetensors";
+            List<SafetensorsTensor> tensors = [.. shards[i].Select(t => new SafetensorsTensor(content.NamePrefix + t.Name, dataType, t.Shape, (target, c) => CopyAsync(t.Name, t.Shape, target, n => written(done += n), c)))];
             await SafetensorsWriter.PutAsync(store, ObjectKey.Join(prefix, file), tensors, null, cancellation).ConfigureAwait(false);
             foreach ((string name, _) in shards[i])
                 map[name] = file;
@@ -60,8 +63,7 @@ internal sealed class WeightShards(CheckpointReader checkpoint, string dataType,
         return shards;
     }
 
-    // A tied head is not among them: files that alias tensors are refused by readers.
-    private IEnumerable<(string Name, long[] Shape)> Tensors() => LlamaTensors.All(checkpoint.ModelConfig);
+    private IEnumerable<(string Name, long[] Shape)> Tensors() => content.Tensors;
 
     private long BytesOf((string Name, long[] Shape) tensor) => SafetensorsTypes.ElementBytes(dataType) * Count(tensor.Shape);
 
@@ -77,7 +79,7 @@ internal sealed class WeightShards(CheckpointReader checkpoint, string dataType,
             offset[0] = first;
             long[] extent = [Math.Min(rows, shape[0] - first), .. shape.AsSpan(1)];
             int count = (int)(extent[0] * row);
-            await checkpoint.ReadAsync(LogicalTensor.Weight, name, offset, extent, values.AsMemory(0, count), cancellation).ConfigureAwait(false);
+            await content.Read(name, shape, new TensorBox(offset, extent), values.AsMemory(0, count), cancellation).ConfigureAwait(false);
             int length = count * SafetensorsTypes.ElementBytes(dataType);
             Rounding.Write(values.AsSpan(0, count), dataType, bytes.AsSpan(0, length), name);
             await target.WriteAsync(bytes.AsMemory(0, length), cancellation).ConfigureAwait(false);

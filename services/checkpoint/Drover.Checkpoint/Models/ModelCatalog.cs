@@ -1,18 +1,18 @@
 using System.Security.Cryptography;
 using System.Text;
-using System.Text.Json;
 using Drover.Errors;
+using Drover.Formats.Adapters;
 using Drover.Formats.HuggingFace;
+using Drover.Formats.Weights;
 using Drover.ObjectStore;
 using Drover.Protocol.Checkpoint.V1;
 
 namespace Drover.Checkpoint.Models;
 
-/// <summary>The Hugging Face folders under models/. Digests are computed once and kept beside them.</summary>
+/// <summary>The Hugging Face folders, models and adapters, under models/. Digests are computed once and kept beside them.</summary>
 internal sealed class ModelCatalog(IObjectStore store)
 {
     private const string Home = "models/";
-    private const string Digests = "models/.digests/";
 
     /// <summary>Names of models, without their files.</summary>
     public async Task<ListModelsResponse> ListAsync(int pageSize, string pageToken, CancellationToken cancellation)
@@ -21,11 +21,11 @@ internal sealed class ModelCatalog(IObjectStore store)
         var whole = new HashSet<string>(StringComparer.Ordinal);
         await foreach (ObjectInfo info in store.ListAsync(Home, cancellation).ConfigureAwait(false))
         {
-            if (info.Key.StartsWith(Digests, StringComparison.Ordinal) || info.Key.IndexOf('/', Home.Length) is var slash && slash < 0)
+            if (info.Key.StartsWith(FileDigests.Cache, StringComparison.Ordinal) || info.Key.IndexOf('/', Home.Length) is var slash && slash < 0)
                 continue;
             string name = info.Key[..slash];
             sizes[name] = sizes.GetValueOrDefault(name) + info.Size;
-            if (info.Key.AsSpan(slash + 1).SequenceEqual(LlamaConfig.FileName))
+            if (info.Key[(slash + 1)..] is LlamaConfig.FileName or PeftConfig.FileName)
                 whole.Add(name);
         }
 
@@ -49,21 +49,15 @@ internal sealed class ModelCatalog(IObjectStore store)
         List<ObjectInfo> files = [];
         await foreach (ObjectInfo info in store.ListAsync(name + "/", cancellation).ConfigureAwait(false))
             files.Add(info);
-        if (!files.Any(f => f.Key == $"{name}/{LlamaConfig.FileName}"))
+        if (!files.Any(f => f.Key[(name.Length + 1)..] is LlamaConfig.FileName or PeftConfig.FileName))
             throw new DroverException(FailureCode.NotFound, "MODEL_NOT_FOUND", $"There is no model '{name}': it has no config.json.");
 
-        string cacheKey = $"{Digests}{name[Home.Length..]}.json";
-        Dictionary<string, FileDigest> known = await ReadCacheAsync(cacheKey, cancellation).ConfigureAwait(false);
-        var fresh = new Dictionary<string, FileDigest>(StringComparer.Ordinal);
+        IReadOnlyList<FileDigest> digests = await FileDigests.OfAsync(store, name, files, cancellation).ConfigureAwait(false);
         var model = new Model { Name = name };
         var lines = new StringBuilder();
-        foreach (ObjectInfo file in files)
+        foreach ((ObjectInfo file, FileDigest digest) in files.Zip(digests))
         {
             string path = file.Key[(name.Length + 1)..];
-            FileDigest digest = known.TryGetValue(path, out FileDigest? old) && old.Size == file.Size && old.Tag == file.Tag
-                ? old
-                : new FileDigest(file.Size, file.Tag, await DigestAsync(file.Key, cancellation).ConfigureAwait(false));
-            fresh[path] = digest;
             model.Files.Add(new ModelFile { Path = path, SizeBytes = file.Size, Sha256 = digest.Sha256 });
             model.SizeBytes += file.Size;
             lines.Append(digest.Sha256).Append("  ").Append(path).Append('\n');
@@ -71,9 +65,7 @@ internal sealed class ModelCatalog(IObjectStore store)
 
         // The same as `sha256sum` of all files in order of their names, and again of its output.
         model.ContentHash = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(lines.ToString())));
-        if (fresh.Count != known.Count || fresh.Any(f => known.GetValueOrDefault(f.Key) != f.Value))
-            await store.PutBytesAsync(cacheKey, JsonSerializer.SerializeToUtf8Bytes(fresh, FileDigestJson.Default.DictionaryStringFileDigest), PutCondition.None, cancellation).ConfigureAwait(false);
-        return (model, fresh.ToDictionary(f => f.Key, f => f.Value.Tag));
+        return (model, files.ToDictionary(f => f.Key[(name.Length + 1)..], f => f.Tag));
     }
 
     private static void Check(string name)
@@ -81,26 +73,5 @@ internal sealed class ModelCatalog(IObjectStore store)
         if (!name.StartsWith(Home, StringComparison.Ordinal) || name.IndexOf('/', Home.Length) >= 0 || name.Length == Home.Length || name[Home.Length] == '.')
             throw new DroverException(FailureCode.InvalidArgument, "INVALID_MODEL_NAME", $"'{name}' is not the name of a model, like 'models/my-model'.");
         ObjectKey.Check(name);
-    }
-
-    private async Task<string> DigestAsync(string key, CancellationToken cancellation)
-    {
-        Stream stream = await store.OpenReadAsync(key, 0, null, cancellation).ConfigureAwait(false);
-        await using (stream.ConfigureAwait(false))
-            return Convert.ToHexStringLower(await SHA256.HashDataAsync(stream, cancellation).ConfigureAwait(false));
-    }
-
-    // A cache: whatever is wrong with it, the digests are computed again.
-    private async Task<Dictionary<string, FileDigest>> ReadCacheAsync(string key, CancellationToken cancellation)
-    {
-        try
-        {
-            byte[] bytes = await store.ReadAllBytesAsync(key, cancellation).ConfigureAwait(false);
-            return JsonSerializer.Deserialize(bytes, FileDigestJson.Default.DictionaryStringFileDigest) ?? [];
-        }
-        catch (Exception e) when (e is JsonException or DroverException { Code: FailureCode.NotFound })
-        {
-            return [];
-        }
     }
 }

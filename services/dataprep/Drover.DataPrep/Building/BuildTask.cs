@@ -35,15 +35,17 @@ internal sealed class BuildTask(IObjectStore store, TokenizerCache tokenizers, s
             return;
         ITextTokenizer tokenizer = await tokenizers.GetAsync(plan.Settings.Tokenizer, plan.TokenizerHash, cancellation).ConfigureAwait(false);
         IDocumentReader reader = DocumentReaders.Create(plan.Settings, tokenizer, plan.ChatTemplate);
+        DuplicateList duplicates = phase == TaskPhase.Rows ? await DuplicateList.ReadAsync(store, plan, task, cancellation).ConfigureAwait(false) : DuplicateList.None;
         CompletionRecord record;
-        if (phase == TaskPhase.Signatures)
+        try
         {
-            record = SignatureTask.Run(store, plan, task, Records(plan, task, reader, progress, cancellation), workFolder, cancellation);
+            record = phase == TaskPhase.Signatures
+                ? SignatureTask.Run(store, plan, task, Records(plan, task, reader, progress, cancellation), workFolder, cancellation)
+                : MakeRows(plan, task, reader, duplicates, progress, cancellation);
         }
-        else
+        catch (IOException e) when (WorkFolder.IsFull(e))
         {
-            DuplicateList duplicates = await DuplicateList.ReadAsync(store, plan, task, cancellation).ConfigureAwait(false);
-            record = MakeRows(plan, task, reader, duplicates, progress, cancellation);
+            throw WorkFolder.Full(workFolder, e);
         }
 
         await record.PutAsync(store, plan, phase, cancellation).ConfigureAwait(false);

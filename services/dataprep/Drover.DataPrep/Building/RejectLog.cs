@@ -31,16 +31,8 @@ internal sealed class RejectLog(IObjectStore store, BuildPlan plan, int task, st
         if (text is not null)
             _json.WriteString("text", text);
         _json.WriteEndObject();
-        try
-        {
-            _json.Flush();
-            _file.WriteByte((byte)'\n');
-        }
-        catch (IOException e)
-        {
-            throw WorkFolder.Full(workFolder, e);
-        }
-
+        _json.Flush();
+        _file.WriteByte((byte)'\n');
         _json.Reset();
     }
 

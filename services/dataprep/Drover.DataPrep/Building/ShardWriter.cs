@@ -22,15 +22,7 @@ internal sealed class ShardWriter(IObjectStore store, BuildPlan plan, int task, 
             _writer = new ArrowRowWriter(_file);
         }
 
-        try
-        {
-            _writer.Write(row);
-        }
-        catch (IOException e)
-        {
-            throw WorkFolder.Full(workFolder, e);
-        }
-
+        _writer.Write(row);
         if (_writer.Bytes >= ShardBytes)
             Close();
     }
@@ -99,6 +91,9 @@ internal static class WorkFolder
             throw Full(folder, e);
         }
     }
+
+    /// <summary>Whether a failure says that a disk is full.</summary>
+    public static bool IsFull(IOException e) => e.HResult is 28 or unchecked((int)0x80070070);
 
     /// <summary>The failure for a file that cannot be written.</summary>
     public static DroverException Full(string folder, Exception e) =>

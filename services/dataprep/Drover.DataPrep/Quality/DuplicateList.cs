@@ -13,11 +13,14 @@ internal sealed class DuplicateList
 
     private DuplicateList(IReadOnlyList<ulong> entries) => _entries = entries;
 
+    /// <summary>No duplicates.</summary>
+    public static DuplicateList None => new([]);
+
     /// <summary>The list of a task; empty where the build leaves duplicates in.</summary>
     public static async Task<DuplicateList> ReadAsync(IObjectStore store, BuildPlan plan, int task, CancellationToken cancellation)
     {
         if (!plan.Deduplicates)
-            return new DuplicateList([]);
+            return None;
         byte[] bytes = await store.ReadAllBytesAsync(BuildKeys.Of(plan).Duplicates(task), cancellation).ConfigureAwait(false);
         return new DuplicateList([.. Enumerable.Range(0, bytes.Length / sizeof(ulong)).Select(i => BinaryPrimitives.ReadUInt64LittleEndian(bytes.AsSpan(i * sizeof(ulong))))]);
     }

@@ -9,7 +9,7 @@ namespace Drover.Trainer.Parallelism;
 /// subclasses decide which stretch of it lives here, and what happens around each use. With fp32 compute the master weights are the
 /// compute weights wherever both lie whole in one place.
 /// </summary>
-public abstract class BlockState(BlockWeights weights) : IDisposable
+internal abstract class BlockState(BlockWeights weights) : IDisposable
 {
     private readonly (long Start, long End)[] _trained = [.. Trained(weights.Runs)];
 
@@ -27,6 +27,9 @@ public abstract class BlockState(BlockWeights weights) : IDisposable
 
     /// <summary>The gradient of the owned stretch, after <see cref="FinishGradient"/>, in pieces that follow each other.</summary>
     public abstract IReadOnlyList<Tensor> OwnedGradient { get; }
+
+    /// <summary>What of the block is held for compute alone; null where everything has state.</summary>
+    public virtual FrozenWeights? Frozen => null;
 
     /// <summary>Says that the weights will soon be needed.</summary>
     public virtual void Prefetch()

@@ -12,54 +12,39 @@ namespace Drover.Trainer.Parallelism;
 /// </summary>
 internal sealed class GeminiState : BlockState
 {
-    // Chunks end where the vector code of an update does: its scalar tail rounds otherwise, and a cut would show in the last bit.
-    private const long Width = 64;
-    private readonly ScalarType _type;
     private readonly ICollectives _data;
     private readonly UncutGradients _uncut;
     private readonly DeviceArena _arena;
     private readonly long _shard;
+    private readonly WeightChunks _weights;
     private readonly List<Chunk> _chunks = [];
-    private LedgerTensor? _whole;
     private LedgerTensor? _gradient;
     private LedgerTensor? _scattered;
     private ICollectiveHandle? _scatter;
-    private ICollectiveHandle? _gather;
-    private int _uses;
     private int _backwards;
 
     public GeminiState(BlockWeights weights, long chunkValues, ScalarType type, ICollectives data, UncutGradients uncut, DeviceArena arena)
         : base(weights)
     {
-        (_type, _data, _uncut, _arena) = (type, data, uncut, arena);
-        _shard = (weights.Count + data.WorldSize - 1) / data.WorldSize;
-        long each = Math.Max(1, ((chunkValues / data.WorldSize) + Width - 1) / Width) * Width;
-        for (long first = 0; first < _shard; first += each)
+        (_data, _uncut, _arena) = (data, uncut, arena);
+        _weights = new WeightChunks(weights, type, data, arena);
+        _shard = _weights.Shard;
+        foreach ((long first, long count) in _weights.Cut(chunkValues))
         {
-            long count = Math.Min(each, _shard - first);
             MemoryPlace home = arena.HomeOf(MemoryClass.Optimizer, count);
             // A gradient is at home where the update that needs it runs.
             var chunk = new Chunk(
                 first,
                 count,
-                arena.Enter(MemoryClass.Weights, count, type, arena.HomeOf(MemoryClass.Weights, count)),
+                _weights.Add(first, count),
                 arena.Enter(MemoryClass.Gradients, count, ScalarType.Float32, home),
                 arena.Enter(MemoryClass.Optimizer, 3 * count, ScalarType.Float32, home));
-            arena.Use(chunk.Weight);
             arena.Use(chunk.Optimizer);
             _chunks.Add(chunk);
         }
     }
 
-    // The last rank's stretch ends with padding, which belongs to no weight.
-    public override (long Start, long Count) Owned
-    {
-        get
-        {
-            long start = Math.Min(_data.Rank * _shard, Weights.Count);
-            return (start, Math.Min(_shard, Weights.Count - start));
-        }
-    }
+    public override (long Start, long Count) Owned => _weights.Owned;
 
     public override (int Rank, int Count) Copies => (0, 1);
 
@@ -67,39 +52,11 @@ internal sealed class GeminiState : BlockState
 
     public override IReadOnlyList<Tensor> OwnedGradient => [.. _chunks.Select(c => c.Gradient.Values)];
 
-    public override void Prefetch()
-    {
-        if (_whole is not null)
-            return;
-        _whole = NewWhole(_type);
-        using var scope = NewDisposeScope();
-        Tensor own = OwnPartOf(_whole.Values);
-        foreach (Chunk chunk in _chunks)
-        {
-            _arena.Use(chunk.Weight);
-            _arena.Copy(MemoryClass.Weights, chunk.Weight.Values, chunk.Weight.Place, own.narrow(0, chunk.First, chunk.Count), MemoryPlace.Device);
-        }
+    public override void Prefetch() => _weights.Prefetch();
 
-        _gather = _data.StartAllGather(TensorMemory.AddressOf(own), TensorMemory.AddressOf(_whole.Values), _shard * own.element_size());
-    }
+    public override void Acquire() => _weights.Acquire();
 
-    public override void Acquire()
-    {
-        Prefetch();
-        _gather?.Wait();
-        _gather = null;
-        if (_uses++ == 0)
-            Weights.Attach(_whole!.Values);
-    }
-
-    public override void Release()
-    {
-        if (--_uses > 0)
-            return;
-        Weights.Detach();
-        _whole!.Dispose();
-        _whole = null;
-    }
+    public override void Release() => _weights.Release();
 
     // The first backward pass of a step writes the gradient; there is none to set to zero.
     public override void BeginStep() => _chunks.ForEach(c => c.Gradient.Dispose());
@@ -176,15 +133,12 @@ internal sealed class GeminiState : BlockState
 
     public override void Dispose()
     {
-        _gather?.Wait();
         _scatter?.Wait();
-        Weights.Dispose();
-        _whole?.Dispose();
+        _weights.Dispose();
         _gradient?.Dispose();
         _scattered?.Dispose();
         foreach (Chunk chunk in _chunks)
         {
-            chunk.Weight.Dispose();
             chunk.Gradient.Dispose();
             chunk.Optimizer.Dispose();
         }

@@ -14,9 +14,7 @@ namespace Drover.Trainer.Parallelism;
 internal sealed class ShardedState : BlockState
 {
     private readonly StatePlacement _stage;
-    private readonly ScalarType _type;
     private readonly bool _offloadOptimizer;
-    private readonly bool _offloadWeights;
     private readonly ICollectives _data;
     private readonly UncutGradients _uncut;
     private readonly MemoryLedger _ledger;
@@ -24,24 +22,23 @@ internal sealed class ShardedState : BlockState
     private readonly LedgerTensor _master;
     private readonly OptimizerTensors _state;
     private readonly LedgerTensor _gradientShard;
-    private readonly LedgerTensor? _weightShard;
-    private LedgerTensor? _compute;
+    private readonly WeightShard? _weightShard;
+    private readonly LedgerTensor? _compute;
     private LedgerTensor? _gradient;
     private Scatter? _scatter;
     private ICollectiveHandle? _gather;
-    private int _uses;
     private int _backwards;
     private bool _isShardWritten;
 
     public ShardedState(BlockWeights weights, ParallelSpec spec, ScalarType type, ICollectives data, UncutGradients uncut, MemoryLedger ledger, OptimizerKind kind)
         : base(weights)
     {
-        (_stage, _type, _data, _uncut, _ledger) = (spec.Placement, type, data, uncut, ledger);
-        (_offloadOptimizer, _offloadWeights) = (spec.OffloadOptimizer, spec.OffloadWeights);
+        (_stage, _data, _uncut, _ledger) = (spec.Placement, data, uncut, ledger);
+        _offloadOptimizer = spec.OffloadOptimizer;
         _shard = MomentBlocks.ShardOf(weights.Count, data.WorldSize, kind);
         MemoryPlace optimizerPlace = _offloadOptimizer ? MemoryPlace.Host : MemoryPlace.Device;
         if (_stage == StatePlacement.Zero3)
-            _weightShard = ledger.New(MemoryClass.Weights, _offloadWeights ? MemoryPlace.Host : MemoryPlace.Device, _shard, type);
+            _weightShard = new WeightShard(weights, _shard, type, spec.OffloadWeights ? MemoryPlace.Host : MemoryPlace.Device, data, ledger);
         else
             _compute = NewWhole(MemoryClass.Weights, type);
         if (_stage == StatePlacement.Zero1)
@@ -70,34 +67,16 @@ internal sealed class ShardedState : BlockState
 
     public override IReadOnlyList<Tensor> OwnedGradient => [_stage == StatePlacement.Zero1 ? OwnPartOf(_gradientShard.Values) : _gradientShard.Values];
 
-    public override void Prefetch()
-    {
-        if (_stage != StatePlacement.Zero3 || _compute is not null)
-            return;
-        _compute = NewWhole(MemoryClass.Buffers, _type);
-        using var scope = NewDisposeScope();
-        Tensor own = OwnPartOf(_compute.Values);
-        TensorMemory.Copy(_weightShard!.Values, own);
-        _gather = _data.StartAllGather(TensorMemory.AddressOf(own), TensorMemory.AddressOf(_compute.Values), _shard * own.element_size());
-    }
+    public override void Prefetch() => _weightShard?.Prefetch();
 
     public override void Acquire()
     {
-        Prefetch();
+        _weightShard?.Acquire();
         _gather?.Wait();
         _gather = null;
-        if (_uses++ == 0 && _stage == StatePlacement.Zero3)
-            Weights.Attach(_compute!.Values);
     }
 
-    public override void Release()
-    {
-        if (--_uses > 0 || _stage != StatePlacement.Zero3)
-            return;
-        Weights.Detach();
-        _compute!.Dispose();
-        _compute = null;
-    }
+    public override void Release() => _weightShard?.Release();
 
     public override void BeginStep()
     {
@@ -168,7 +147,7 @@ internal sealed class ShardedState : BlockState
         _state.Moments.FinishSet();
         if (_weightShard is not null)
         {
-            TensorMemory.Copy(_state.Master, _weightShard.Values);
+            TensorMemory.Copy(_state.Master, _weightShard.Own);
             return;
         }
 

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Drover.Trainer.Layout;
 
 namespace Drover.Trainer.Contract;
 
@@ -24,6 +25,8 @@ internal sealed record WorkerEvent
     public HeldOutEvent? HeldOut { get; init; }
 
     public GeneratedEvent? Generated { get; init; }
+
+    public CalibratedEvent? Calibrated { get; init; }
 
     public GeneratedAllEvent? GeneratedAll { get; init; }
 
@@ -55,7 +58,15 @@ internal sealed record CheckpointEvent(string Prefix, long Step);
 internal sealed record RollbackEvent(long Step, long NextBatch, string Message);
 
 /// <summary>The last event of a run that was not cut off.</summary>
-internal sealed record EndedEvent(long StepsDone, bool Stopped);
+/// <param name="StepsDone">Of the run.</param>
+/// <param name="Stopped">Before its last step.</param>
+/// <param name="TokensPerSecond">Median over the steps of the attempt but its first; 0 where there was none.</param>
+/// <param name="ResidentBytes">Most that the system gave to a rank.</param>
+/// <param name="CountedBytes">Most that a rank counted: the sum of the peaks of its classes.</param>
+internal sealed record EndedEvent(long StepsDone, bool Stopped, double TokensPerSecond, long ResidentBytes, long CountedBytes);
+
+/// <summary>Steps of two small models under one of the layouts that were asked about.</summary>
+internal sealed record CalibratedEvent(int Case, MeasuredStep Few, MeasuredStep More, long PeakResidentBytes);
 
 /// <summary>Why ranks cannot compute on this host's GPUs; empty where they can.</summary>
 internal sealed record DevicesEvent(string Problem);

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Drover.Formats.Adapters;
 using Drover.Trainer.Layout;
 
 namespace Drover.Trainer.Contract;
@@ -50,6 +51,8 @@ internal sealed record WorkerSpec
 
     public GenerateSpec? Generate { get; init; }
 
+    public CalibrateSpec? Calibrate { get; init; }
+
     public DevicesSpec? Devices { get; init; }
 }
 
@@ -83,6 +86,19 @@ internal sealed record TrainSpec
 
     /// <summary>A checkpoint of this run to go on from, or "".</summary>
     public string ResumeFrom { get; init; } = "";
+
+    /// <summary>Where the weights start, unless they are random.</summary>
+    [JsonIgnore]
+    public string StartModel => BaseModel.Length > 0 ? BaseModel : InitialCheckpoint;
+
+    /// <summary>Adapters; null for none.</summary>
+    public LoraSpec? Lora { get; init; }
+
+    /// <summary>An adapter to go on from, whose config decides all but dropout, or "".</summary>
+    public string LoraAdapter { get; init; } = "";
+
+    /// <summary>Frozen weights are held for compute alone, and checkpoints refer to <see cref="StartModel"/> for them.</summary>
+    public bool HasBase { get; init; }
 
     public required long Steps { get; init; }
 
@@ -181,6 +197,19 @@ internal sealed record TrainMixturePart(string Dataset, double Weight);
 
 /// <summary>Dynamic loss scaling: see the engine's LossScaleSpec.</summary>
 internal sealed record TrainLossScale(double Initial, double GrowthFactor, double BackoffFactor, long GrowthInterval);
+
+/// <summary>What speeds are to be predicted of.</summary>
+/// <param name="ModelConfig">config.json of the model.</param>
+/// <param name="RowTokens">Of a row.</param>
+/// <param name="RowDocuments">Documents of a row.</param>
+/// <param name="LabelledPart">Of its tokens.</param>
+/// <param name="Rates">Which weights are trained.</param>
+/// <param name="Lora">Its adapters; null for none.</param>
+/// <param name="HasBase">Frozen weights are held for compute alone.</param>
+/// <param name="Cases">The layouts.</param>
+internal sealed record CalibrateSpec(string ModelConfig, int RowTokens, int RowDocuments, double LabelledPart, WeightRates Rates, LoraSpec? Lora, bool HasBase, IReadOnlyList<CalibrateCase> Cases);
+
+internal sealed record CalibrateCase(ParallelSpec Parallel, int GlobalBatchRows, int MicroBatchRows, ActivationSpec Activations, int HeadChunkTokens, OptimizerKind Optimizer);
 
 /// <summary>Asks whether so many ranks can compute on this host's GPUs.</summary>
 internal sealed record DevicesSpec(int Ranks);
