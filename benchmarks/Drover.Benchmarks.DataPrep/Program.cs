@@ -2,7 +2,6 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
-using System.Text;
 using System.Text.Json;
 using Drover.ObjectStore;
 using Drover.Protocol.Common.V1;
@@ -11,8 +10,10 @@ using Drover.Tokenization;
 using Grpc.Core;
 using Grpc.Net.Client;
 
-// How fast datasets are built, beside tokenizing alone in the same run:
-//   Drover.Benchmarks.DataPrep TOKENIZER_MODEL MEGABYTES FILE...        files of {"text": ...} lines, repeated to the size asked for
+// How fast datasets are built, beside tokenizing alone in the same run, by the clock and in processor time (which other work on the
+// machine disturbs less):
+//   Drover.Benchmarks.DataPrep TOKENIZER_MODEL MEGABYTES FILE...
+// Files of {"text": ...} lines, repeated to the size asked for, each time cut at another place with the halves exchanged.
 // On S3 instead of a folder where DROVER_TEST_S3_ENDPOINT, _ACCESS_KEY and _SECRET_KEY are set.
 if (args.Length < 3)
 {
@@ -31,17 +32,19 @@ try
     await store.PutBytesAsync($"{run}/tokenizer/tokenizer.model", await File.ReadAllBytesAsync(args[0]), PutCondition.None, CancellationToken.None);
     Console.WriteLine($"{corpus.Length / 1e6:0} MB of JSONL, {(options.Folder.Length > 0 ? "folder" : "S3")}, {Environment.ProcessorCount} cores");
 
-    double alone = await TokenizeAloneAsync(store, run, corpus);
+    await TokenizeAloneAsync(store, run, corpus);
     var seconds = new Dictionary<int, double>();
+    double processor = double.MaxValue;
     foreach (int workers in new[] { 1, 2, 1, 2 })
     {
-        (double time, long tokens, long memory) = await BuildAsync(run, workers, options, folder);
-        seconds[workers] = Math.Min(time, seconds.GetValueOrDefault(workers, double.MaxValue));
-        Console.WriteLine($"{workers} worker(s): {time:0.0} s, {corpus.Length / 1e6 / time:0.00} MB/s, {tokens / time:N0} tokens/s, {memory / 1e6:0} MB of each worker at most");
+        Built built = await BuildAsync(run, workers, options, folder);
+        seconds[workers] = Math.Min(built.Seconds, seconds.GetValueOrDefault(workers, double.MaxValue));
+        processor = Math.Min(processor, built.ProcessorSeconds);
+        Console.WriteLine($"{workers} worker(s): {built.Seconds:0.0} s, {corpus.Length / 1e6 / built.Seconds:0.00} MB/s, {built.Tokens / built.Seconds:N0} tokens/s; {built.ProcessorSeconds:0.0} s of processor in all workers; {built.Memory / 1e6:0} MB of each at most");
     }
 
-    alone = Math.Min(alone, await TokenizeAloneAsync(store, run, corpus));
-    Console.WriteLine($"one worker against tokenizing alone on one thread: {alone / seconds[1]:P0}; two workers against one: {seconds[1] / seconds[2]:0.00}x");
+    (double alone, double aloneProcessor) = await TokenizeAloneAsync(store, run, corpus);
+    Console.WriteLine($"by the clock: one worker {alone / seconds[1]:P0} of tokenizing alone, two workers {seconds[1] / seconds[2]:0.00}x one; in processor time: {aloneProcessor / processor:P0} of tokenizing alone");
     return 0;
 }
 finally
@@ -61,18 +64,32 @@ static ObjectStoreOptions StoreOptions(string folder) => Environment.GetEnvironm
 
 static byte[] Corpus(string[] files, long bytes)
 {
-    string[] lines = [.. files.SelectMany(File.ReadLines).Where(l => l.Trim().Length > 0)];
+    string[] texts = [.. files.SelectMany(File.ReadLines).Where(l => l.Trim().Length > 0).Select(TextOf)];
+    var random = new Random(1);
     using var corpus = new MemoryStream();
     for (int i = 0; corpus.Length < bytes; i++)
-        corpus.Write(Encoding.UTF8.GetBytes(lines[i % lines.Length] + "\n"));
+    {
+        string text = texts[i % texts.Length];
+        int cut = i < texts.Length ? 0 : random.Next(text.Length + 1);
+        corpus.Write(JsonSerializer.SerializeToUtf8Bytes(new Dictionary<string, string> { ["text"] = text[cut..] + text[..cut] }));
+        corpus.WriteByte((byte)'\n');
+    }
+
     return corpus.ToArray();
 }
 
+static string TextOf(string line)
+{
+    using var json = JsonDocument.Parse(line);
+    return json.RootElement.GetProperty("text").GetString()!;
+}
+
 // What has to be done in any case: find the text of each line, and make ids of it.
-static async Task<double> TokenizeAloneAsync(IObjectStore store, string run, byte[] corpus)
+static async Task<(double Seconds, double ProcessorSeconds)> TokenizeAloneAsync(IObjectStore store, string run, byte[] corpus)
 {
     ITextTokenizer tokenizer = await TokenizerFolder.LoadAsync(store, $"{run}/tokenizer", CancellationToken.None);
     long started = Stopwatch.GetTimestamp();
+    TimeSpan before = Process.GetCurrentProcess().TotalProcessorTime;
     long tokens = 0;
     for (int at = 0; at < corpus.Length;)
     {
@@ -83,11 +100,12 @@ static async Task<double> TokenizeAloneAsync(IObjectStore store, string run, byt
     }
 
     double seconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
-    Console.WriteLine($"tokenizing alone, one thread: {seconds:0.0} s, {corpus.Length / 1e6 / seconds:0.00} MB/s, {tokens / seconds:N0} tokens/s");
-    return seconds;
+    double processor = (Process.GetCurrentProcess().TotalProcessorTime - before).TotalSeconds;
+    Console.WriteLine($"tokenizing alone, one thread: {seconds:0.0} s, {corpus.Length / 1e6 / seconds:0.00} MB/s, {tokens / seconds:N0} tokens/s; {processor:0.0} s of processor");
+    return (seconds, processor);
 }
 
-static async Task<(double Seconds, long Tokens, long Memory)> BuildAsync(string run, int workers, ObjectStoreOptions options, string folder)
+static async Task<Built> BuildAsync(string run, int workers, ObjectStoreOptions options, string folder)
 {
     using var probe = new TcpListener(IPAddress.Loopback, 0);
     probe.Start();
@@ -105,6 +123,7 @@ static async Task<(double Seconds, long Tokens, long Memory)> BuildAsync(string 
         using var channel = GrpcChannel.ForAddress(address);
         var client = new DataPrepService.DataPrepServiceClient(channel);
         await Task.Delay(TimeSpan.FromSeconds(4));
+        double before = processes.Skip(1).Sum(p => p.TotalProcessorTime.TotalSeconds);
         var spec = new DatasetSpec { Name = $"{run}-{Guid.NewGuid():N}", Tokenizer = $"{run}/tokenizer", Sources = { $"{run}/a.jsonl" }, Format = DatasetFormat.Pretrain, MaxLength = 2048, TaskBytes = 8 << 20 };
         long started = Stopwatch.GetTimestamp();
         string name = (await client.CreateDatasetBuildAsync(new CreateDatasetBuildRequest { Spec = spec })).Build.Job.Name;
@@ -117,8 +136,9 @@ static async Task<(double Seconds, long Tokens, long Memory)> BuildAsync(string 
         DatasetBuild build = (await client.GetDatasetBuildAsync(new GetDatasetBuildRequest { Name = name })).Build;
         if (build.Job.State != JobState.Succeeded)
             throw new InvalidOperationException(build.Job.Failure?.Message);
-        long memory = processes.Skip(1).Max(p => PeakBytes(p.Id));
-        return (seconds, build.Result.TokensInRows, memory);
+        processes.ForEach(p => p.Refresh());
+        double processor = processes.Skip(1).Sum(p => p.TotalProcessorTime.TotalSeconds) - before;
+        return new Built(seconds, processor, build.Result.TokensInRows, processes.Skip(1).Max(p => PeakBytes(p.Id)));
     }
     finally
     {
@@ -147,3 +167,6 @@ static Process Start(string[] args)
     process.BeginErrorReadLine();
     return process;
 }
+
+/// <summary>A build that was measured.</summary>
+internal sealed record Built(double Seconds, double ProcessorSeconds, long Tokens, long Memory);

@@ -3,13 +3,14 @@ using Drover.Formats.HuggingFace;
 using Drover.Trainer.Engine;
 using Drover.Trainer.Layout;
 using Drover.Trainer.Model;
+using Drover.Trainer.Parallelism;
 
 namespace Drover.Benchmarks;
 
 /// <summary>
 /// Arguments of the step benchmark, as key=value. The defaults are the shapes that the peer's script uses: 8 layers of 512, 32,000
 /// ids, 4 rows of 512 tokens. Keys: precision steps chunk threads rows micro length documents (one | mixed) recompute (none | full | blocks | attention | feedforward) blocks offload layers hidden
-/// inner heads vocab weights (random | constant) placement (replicated | zero1 | zero2 | zero3 | gemini) tp pp parts sp mode (split_gather | ring | all_to_all) offload_optimizer (true | false).
+/// inner heads vocab optimizer (adamw | adamw8bit) weights (random | constant) placement (replicated | zero1 | zero2 | zero3 | gemini) tp pp parts sp mode (split_gather | ring | all_to_all) offload_optimizer (true | false).
 /// </summary>
 internal sealed class StepArguments
 {
@@ -85,6 +86,7 @@ internal sealed class StepArguments
             Schedule = new ScheduleSpec { TotalSteps = 100_000 },
             Threads = Threads,
             Parallel = parallel,
+            Optimizer = new AdamWSpec { Kind = Enum.Parse<OptimizerKind>(Text("optimizer", "adamw"), ignoreCase: true) },
         };
     }
 

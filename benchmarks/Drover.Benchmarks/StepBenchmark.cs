@@ -1,5 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
 using System.Text.Json.Nodes;
 using Drover.Trainer.Collectives;
 using Drover.Trainer.Engine;
@@ -40,6 +42,20 @@ internal static class StepBenchmark
         return Task.FromResult(0);
     }
 
+    // Of everything that a checkpoint of this rank holds: equal where two runs did the same to the last bit.
+    private static string Digest(TrainingEngine engine)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (StateSlice slice in engine.State)
+        {
+            float[] values = new float[slice.Count];
+            engine.CopyState(slice, values);
+            hash.AppendData(MemoryMarshal.AsBytes(values.AsSpan()));
+        }
+
+        return Convert.ToHexStringLower(hash.GetHashAndReset())[..16];
+    }
+
     private static JsonObject Report(StepArguments arguments, EngineSpec spec, int ranks, TrainingEngine engine, List<StepResult> steps, List<long> resident)
     {
         double Median(Func<StepResult, double> of) => steps.Select(of).Order().ElementAt(steps.Count / 2);
@@ -68,6 +84,7 @@ internal static class StepBenchmark
             ["traffic_mib_per_step"] = traffic,
             ["waited_s_per_step"] = new JsonObject(engine.Traffic.Snapshot().Select(e => e.Axis).Distinct().Select(a => KeyValuePair.Create<string, JsonNode?>(a, Math.Round(engine.Traffic.WaitedFor(a).TotalSeconds / steps.Count, 3)))),
             ["resident_mib"] = string.Join(' ', resident.Where((_, i) => i == 0 || i == resident.Count - 1 || i % Math.Max(1, resident.Count / 8) == 0).Select(r => r.ToString(CultureInfo.InvariantCulture))),
+            ["digest"] = Digest(engine),
             ["peak_resident_mib"] = Process.GetCurrentProcess().PeakWorkingSet64 >> 20,
         };
     }

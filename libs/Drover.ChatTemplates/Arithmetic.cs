@@ -4,16 +4,17 @@ namespace Drover.ChatTemplates;
 internal static class Arithmetic
 {
     private const int MaxRepeated = 1 << 20;
+    private const int MaxText = 16 << 20;
 
     public static object? Run(string symbol, object? left, object? right)
     {
         if (symbol == "~")
-            return Values.Text(left) + Values.Text(right);
+            return Join(Values.Text(left), Values.Text(right));
         try
         {
             return (symbol, left, right) switch
             {
-                ("+", string a, string b) => a + b,
+                ("+", string a, string b) => Join(a, b),
                 ("+", List<object?> a, List<object?> b) => a is TupleValue ? new TupleValue(a.Concat(b)) : new List<object?>(a.Concat(b)),
                 ("*", string a, long n) => Repeat(a, n),
                 ("*", List<object?> a, long n) => new List<object?>(Enumerable.Range(0, (int)Math.Clamp(n, 0, MaxRepeated / Math.Max(1, a.Count))).SelectMany(_ => a)),
@@ -28,6 +29,9 @@ internal static class Arithmetic
             throw new TemplateException(e is OverflowException ? "a number is too large" : "division by zero");
         }
     }
+
+    private static string Join(string a, string b) =>
+        a.Length + (long)b.Length > MaxText ? throw new TemplateException($"a string grows over {MaxText} characters") : a + b;
 
     private static string Repeat(string text, long times) =>
         times * Math.Max(1, text.Length) > MaxRepeated ? throw new TemplateException("a string is repeated too often") : string.Concat(Enumerable.Repeat(text, (int)Math.Max(0, times)));

@@ -47,7 +47,7 @@ internal static class Filters
             case "float":
                 return value is string s ? (double.TryParse(s, CultureInfo.InvariantCulture, out double number) ? number : Given(0, "default", 0.0)) : Values.ToDouble(value);
             case "abs":
-                return value is long n ? Math.Abs(n) : Math.Abs(Values.ToDouble(value));
+                return value is long n ? (object)Math.Abs(n) : Math.Abs(Values.ToDouble(value));
             case "round":
                 return Round(Values.ToDouble(value), Values.ToInteger(Given(0, "precision", 0L)), Given(1, "method", "common"));
             case "list":
@@ -105,10 +105,10 @@ internal static class Filters
                 string filter = Values.Text(arguments[0]);
                 return new List<object?>(items.Select(i => Run(filter, i, [.. arguments.Skip(1)], named)));
             case "select" or "reject":
-                return new List<object?>(items.Where(i => (arguments.Count == 0 ? Values.IsTrue(i) : TemplateTests.Run(Values.Text(arguments[0]), i, [.. arguments.Skip(1)])) == (name == "select")));
+                return new List<object?>(items.Where(i => (arguments.Count == 0 ? Values.IsTrue(i) : Predicates.Run(Values.Text(arguments[0]), i, [.. arguments.Skip(1)])) == (name == "select")));
             case "selectattr" or "rejectattr":
                 string path = Values.Text(arguments[0]);
-                return new List<object?>(items.Where(i => (arguments.Count == 1 ? Values.IsTrue(Path(i, path)) : TemplateTests.Run(Values.Text(arguments[1]), Path(i, path), [.. arguments.Skip(2)])) == (name == "selectattr")));
+                return new List<object?>(items.Where(i => (arguments.Count == 1 ? Values.IsTrue(Path(i, path)) : Predicates.Run(Values.Text(arguments[1]), Path(i, path), [.. arguments.Skip(2)])) == (name == "selectattr")));
             case "sum":
                 IEnumerable<object?> summed = named.TryGetValue("attribute", out object? of) ? items.Select(i => Path(i, Values.Text(of))) : items;
                 return summed.Aggregate(given(1, "start", 0L), (a, b) => Arithmetic.Run("+", a, b));

@@ -23,7 +23,7 @@ internal sealed partial class Interpreter
                 Conditional choice => Values.IsTrue(Evaluate(choice.Condition, scope)) ? Evaluate(choice.Then, scope)
                     : choice.Else is null ? new Undefined("") : Evaluate(choice.Else, scope),
                 Filtered filtered => Apply(filtered.Filter, Evaluate(filtered.Value, scope), scope),
-                Test test => TemplateTests.Run(test.Name, Evaluate(test.Value, scope), [.. test.Arguments.Select(a => Evaluate(a, scope))]) != test.Not,
+                Test test => Predicates.Run(test.Name, Evaluate(test.Value, scope), [.. test.Arguments.Select(a => Evaluate(a, scope))]) != test.Not,
                 _ => throw new TemplateException($"{expression.GetType().Name} cannot be evaluated"),
             };
         }
@@ -126,7 +126,8 @@ internal sealed partial class Interpreter
     private static object? UnaryOf(string symbol, object? value) => symbol switch
     {
         "not" => !Values.IsTrue(value),
-        "-" => value is long n ? -n : -Values.ToDouble(value),
+        "-" when value is long n => -n,
+        "-" => (object)-Values.ToDouble(value),
         _ => value,
     };
 

@@ -144,6 +144,18 @@ internal sealed class Lexer
         bool real = false;
         while (_at < _source.Length && (char.IsAsciiDigit(_source[_at]) || _source[_at] == '_' || (!real && _source[_at] == '.' && _at + 1 < _source.Length && char.IsAsciiDigit(_source[_at + 1]))))
             real |= _source[_at++] == '.';
+        // As in 1e3 and 2.5e-4.
+        if (_at < _source.Length && _source[_at] is ('e' or 'E'))
+        {
+            int digits = _at + 1 < _source.Length && _source[_at + 1] is ('+' or '-') ? _at + 2 : _at + 1;
+            if (digits < _source.Length && char.IsAsciiDigit(_source[digits]))
+            {
+                real = true;
+                for (_at = digits; _at < _source.Length && char.IsAsciiDigit(_source[_at]);)
+                    _at++;
+            }
+        }
+
         _tokens.Add(new Token(real ? TokenKind.Float : TokenKind.Integer, _source[start.._at].Replace("_", "", StringComparison.Ordinal), LineAt(start)));
     }
 

@@ -42,8 +42,8 @@ internal static class Methods
         "isalpha" => (_, _) => text.Length > 0 && text.All(char.IsLetter),
         "isalnum" => (_, _) => text.Length > 0 && text.All(char.IsLetterOrDigit),
         "isspace" => (_, _) => text.Length > 0 && text.All(char.IsWhiteSpace),
-        "isupper" => (_, _) => TemplateTests.Run("upper", text, []),
-        "islower" => (_, _) => TemplateTests.Run("lower", text, []),
+        "isupper" => (_, _) => Predicates.Run("upper", text, []),
+        "islower" => (_, _) => Predicates.Run("lower", text, []),
         "zfill" => (a, _) => text.PadLeft((int)Values.ToInteger(a[0]), '0'),
         _ => null,
     };

@@ -17,7 +17,7 @@ public static class ConfigurationKeys
     {
         ["Drover"] = ["DataFolder"],
         ["Services"] = [.. ServiceNames.DefaultAddresses.Keys],
-        ["ObjectStore"] = ["Folder", "S3Endpoint", "S3Bucket", "S3Region", "S3AccessKey", "S3SecretKey"],
+        ["ObjectStore"] = ["Folder", "S3Endpoint", "S3Bucket", "S3Region", "S3AccessKey", "S3SecretKey", "S3CredentialsFile", "S3Profile", "S3CertificateFile", "S3PatienceSeconds"],
         ["Jobs"] = ["DatabasePath", "Slots"],
         ["Gateway"] = ["HttpAddress", "RetryDelay", "RetryDelayMax", "Patience"],
         ["DataPrep"] = ["Role", "Workers", "LeaseSeconds"],

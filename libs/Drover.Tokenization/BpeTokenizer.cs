@@ -10,12 +10,14 @@ namespace Drover.Tokenization;
 internal abstract class BpeTokenizer : ITextTokenizer
 {
     private readonly Lazy<string> _hash;
+    private readonly Lazy<SpecialTokenFinder> _specials;
 
     protected BpeTokenizer(Vocabulary vocabulary)
     {
         Vocabulary = vocabulary;
         Table = new MergeTable(vocabulary.Merges);
         Workspaces = new WorkspacePool(Table);
+        _specials = new Lazy<SpecialTokenFinder>(() => new SpecialTokenFinder(vocabulary));
         _hash = new Lazy<string>(vocabulary.ContentHash);
     }
 
@@ -43,15 +45,31 @@ internal abstract class BpeTokenizer : ITextTokenizer
     {
         var ids = new TokenBuffer();
         byte[] utf8 = ArrayPool<byte>.Shared.Rent(Encoding.UTF8.GetMaxByteCount(text.Length));
-        EncodeValid(utf8.AsSpan(0, Encoding.UTF8.GetBytes(text, utf8)), ids);
+        EncodeValid(utf8.AsSpan(0, Encoding.UTF8.GetBytes(text, utf8)), ids, atStart: true);
         ArrayPool<byte>.Shared.Return(utf8);
+        return ids.ToArray();
+    }
+
+    public int[] EncodeWithSpecialTokens(string text)
+    {
+        var ids = new TokenBuffer();
+        ReadOnlySpan<byte> rest = Encoding.UTF8.GetBytes(text);
+        for (bool atStart = true; !rest.IsEmpty; atStart = false)
+        {
+            (int at, int length, int id) = _specials.Value.Find(rest);
+            EncodeValid(rest[..at], ids, atStart);
+            if (length > 0)
+                ids.Add(id);
+            rest = rest[(at + length)..];
+        }
+
         return ids.ToArray();
     }
 
     public void Encode(ReadOnlySpan<byte> utf8, TokenBuffer ids)
     {
         if (Utf8.IsValid(utf8))
-            EncodeValid(utf8, ids);
+            EncodeValid(utf8, ids, atStart: true);
         else
             ids.Add(Encode(Encoding.UTF8.GetString(utf8)));
     }
@@ -68,8 +86,8 @@ internal abstract class BpeTokenizer : ITextTokenizer
     /// <summary>Whether a text is never cut before merging.</summary>
     public abstract bool IsOneWord(string text);
 
-    /// <summary>Appends the ids of a text of valid UTF-8.</summary>
-    protected abstract void EncodeValid(ReadOnlySpan<byte> utf8, TokenBuffer ids);
+    /// <summary>Appends the ids of valid UTF-8: a text, or what goes on after a special token.</summary>
+    protected abstract void EncodeValid(ReadOnlySpan<byte> utf8, TokenBuffer ids, bool atStart);
 
     public string PieceOf(int id)
     {

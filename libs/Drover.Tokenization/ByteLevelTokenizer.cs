@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using System.Text;
 using Drover.Formats.SentencePiece;
+using Drover.Formats.TokenizerJson;
 
 namespace Drover.Tokenization;
 
@@ -69,15 +70,25 @@ internal sealed class ByteLevelTokenizer : BpeTokenizer
     public override bool IsOneWord(string text)
     {
         byte[] utf8 = Encoding.UTF8.GetBytes(text);
-        return utf8.Length > 0 && new Llama3Cutter(3).Next(ref utf8[0], utf8.Length) == utf8.Length;
+        return utf8.Length > 0 && Vocabulary.Words switch
+        {
+            WordPattern.Gpt2 => new Gpt2Cutter().Next(ref utf8[0], utf8.Length),
+            WordPattern.Qwen => new Llama3Cutter(1).Next(ref utf8[0], utf8.Length),
+            _ => new Llama3Cutter(3).Next(ref utf8[0], utf8.Length),
+        } == utf8.Length;
     }
 
     protected override void AppendBytes(int id, List<byte> bytes) => bytes.AddRange(_bytesOfId[id] ?? []);
 
-    protected override void EncodeValid(ReadOnlySpan<byte> utf8, TokenBuffer ids)
+    protected override void EncodeValid(ReadOnlySpan<byte> utf8, TokenBuffer ids, bool atStart)
     {
         Workspace workspace = Workspaces.Rent();
-        EncodeWords(utf8, new Llama3Cutter(3), workspace, ids);
+        if (Vocabulary.NormalizesToC && !Ascii.IsValid(utf8))
+            utf8 = Encoding.UTF8.GetBytes(Encoding.UTF8.GetString(utf8).Normalize(NormalizationForm.FormC));
+        if (Vocabulary.Words == WordPattern.Gpt2)
+            EncodeWords(utf8, new Gpt2Cutter(), workspace, ids);
+        else
+            EncodeWords(utf8, new Llama3Cutter(Vocabulary.Words == WordPattern.Qwen ? 1 : 3), workspace, ids);
         Workspaces.Return(workspace);
     }
 

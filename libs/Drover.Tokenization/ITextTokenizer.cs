@@ -28,6 +28,12 @@ public interface ITextTokenizer
     int[] Encode(string text);
 
     /// <summary>
+    /// Ids of a text in which names of special tokens stand for these tokens, such as a chat template writes. Never for text of
+    /// documents: whoever wrote them could then begin turns or end documents.
+    /// </summary>
+    int[] EncodeWithSpecialTokens(string text) => Encode(text);
+
+    /// <summary>
     /// Appends the ids of a text to a buffer that is used again and again: the fastest way, without a string or an array per text.
     /// Bytes that are not UTF-8 are read as U+FFFD.
     /// </summary>

@@ -72,14 +72,14 @@ internal sealed class SentencePieceTokenizer : BpeTokenizer
         return ids.ToArray();
     }
 
-    protected override void EncodeValid(ReadOnlySpan<byte> utf8, TokenBuffer ids)
+    protected override void EncodeValid(ReadOnlySpan<byte> utf8, TokenBuffer ids, bool atStart)
     {
         if (utf8.IsEmpty)
             return;
         Workspace workspace = Workspaces.Rent();
         bool startsWithSpace = utf8[0] == ' ' || utf8.StartsWith("▁"u8);
         int done = 0;
-        if (Vocabulary.Prefix == DummyPrefix.Always || (Vocabulary.Prefix == DummyPrefix.UnlessSpace && !startsWithSpace))
+        if (Vocabulary.Prefix == DummyPrefix.Always || (Vocabulary.Prefix == DummyPrefix.UnlessSpace && atStart && !startsWithSpace))
         {
             // The prefix goes with the text's first part.
             done = CutAfter(utf8, 0, ' ');

@@ -44,6 +44,8 @@ public static class TokenizerFiles
         Special = vocabulary.Pieces.Index().Where(p => p.Item.Kind is SentencePieceKind.Control or SentencePieceKind.Unknown).Select(p => p.Index).ToHashSet(),
         IgnoreMerges = vocabulary.IgnoreMerges,
         Prefix = vocabulary.Prefix,
+        Words = vocabulary.Words,
+        NormalizesToC = vocabulary.NormalizesToC,
         UnknownToken = Name(vocabulary, vocabulary.UnkId),
     };
 

@@ -66,7 +66,7 @@ public static class TokenizerFolder
     /// </summary>
     internal static bool SameTokenizer(Vocabulary model, Vocabulary json)
     {
-        bool same = model.Family == json.Family && model.Prefix == json.Prefix && model.IgnoreMerges == json.IgnoreMerges
+        bool same = model.Family == json.Family && model.Prefix == json.Prefix && model.IgnoreMerges == json.IgnoreMerges && model.Words == json.Words && model.NormalizesToC == json.NormalizesToC
             && model.Pieces.Select(p => (p.Text, p.Kind)).SequenceEqual(json.Pieces.Select(p => (p.Text, p.Kind)))
             && model.Merges.Select(m => (m.Left, m.Right)).ToHashSet().SetEquals(json.Merges.Select(m => (m.Left, m.Right)));
         for (int i = 1; same && i < json.Merges.Count; i++)

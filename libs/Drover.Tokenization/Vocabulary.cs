@@ -20,6 +20,12 @@ public sealed record Vocabulary
     /// <summary>Whether a word that is a piece is taken without merging (byte-level).</summary>
     public bool IgnoreMerges { get; init; }
 
+    /// <summary>How text is cut into words (byte-level).</summary>
+    public WordPattern Words { get; init; }
+
+    /// <summary>Whether text is brought into Unicode's normal form C first (byte-level).</summary>
+    public bool NormalizesToC { get; init; }
+
     /// <summary>When a space is put before a text.</summary>
     public DummyPrefix Prefix { get; init; }
 
@@ -47,6 +53,8 @@ public sealed record Vocabulary
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         void Append(string line) => hash.AppendData(Encoding.UTF8.GetBytes(line));
         Append($"drover-vocabulary-1 {(int)Family} {(int)Prefix} {(IgnoreMerges ? 1 : 0)}\n");
+        if (Words != WordPattern.Llama3 || NormalizesToC)
+            Append($"words {(int)Words} {NormalizesToC}\n");
         for (int id = 0; id < Pieces.Count; id++)
             Append($"{id}\t{Pieces[id].Text.Length}\t{Pieces[id].Text}\t{(int)Pieces[id].Kind}\n");
         var made = new HashSet<int>();

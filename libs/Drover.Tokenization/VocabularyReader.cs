@@ -54,10 +54,13 @@ internal static class VocabularyReader
         }
 
         var merges = new List<Merge>(model.Merges.Count);
+        var seen = new HashSet<(int, int)>(model.Merges.Count);
         foreach ((string left, string right) in model.Merges)
         {
             if (!ids.TryGetValue(left, out int l) || !ids.TryGetValue(right, out int r) || !ids.TryGetValue(left + right, out int merged))
                 throw Corrupt(file, $"merge {merges.Count + 1} ('{left} {right}') names a piece that is not in the vocabulary");
+            if (!seen.Add((l, r)))
+                throw Corrupt(file, $"merge {merges.Count + 1} ('{left} {right}') stands there twice");
             merges.Add(new Merge(l, r, merged, merges.Count));
         }
 
@@ -74,6 +77,8 @@ internal static class VocabularyReader
             Merges = merges,
             IgnoreMerges = model.IgnoreMerges,
             Prefix = model.Prefix,
+            Words = model.Words,
+            NormalizesToC = model.NormalizesToC,
             BosId = Find(pieces, BosNames),
             EosId = Find(pieces, EosNames),
             UnkId = model.UnknownToken is { } unknown ? Find(pieces, [unknown]) : -1,

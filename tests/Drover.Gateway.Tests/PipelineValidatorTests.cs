@@ -28,7 +28,7 @@ public sealed class PipelineValidatorTests
                 "inputs.corpus is empty: give an object-store key or prefix",
                 "steps[0].train.dataset: '${steps.b.dataset}' names a step that does not come before this one",
                 "steps[0].train.tokenizer: '${inputs.nothing}' names no input; there are corpus",
-                "steps[1].expand.base_tokenizer: '${steps.a.tokenizer}' is no output of step 'a'; its outputs are checkpoint, loss",
+                "steps[1].expand.base_tokenizer: '${steps.a.tokenizer}' is no output of step 'a'; its outputs are best_checkpoint, checkpoint, loss",
                 "steps[1].expand.pieces: '${inputs.corpus' has a '${' without its '}'",
                 "steps[1].name: 'a' is the name of an earlier step",
                 "steps[2]: 'b' has no work; give it one of train_tokenizer, expand, prepare, train, evaluate, export",

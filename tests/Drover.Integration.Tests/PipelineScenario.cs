@@ -36,7 +36,7 @@ public sealed class PipelineScenario
         AssertModel(folder["pulled"]);
         (code, output, error) = await drover.CliAsync("pull", "models/tiny-result", folder["pulled"], "--json");
         Assert.True(code == 0, error);
-        (code, output, error) = await drover.CliAsync("train", "generate", "models/tiny-result", "the cat", "--max-new-tokens", "4");
+        (code, output, error) = await drover.CliAsync("generate", "models/tiny-result", "the cat", "--max-new-tokens", "4");
         Assert.True(code == 0, $"{error}\n{drover.Logs()}");
         Assert.StartsWith("the cat", output, StringComparison.Ordinal);
     }

@@ -50,11 +50,11 @@ public sealed class S3OutageTests : IDisposable
     {
         IObjectStore store = ObjectStores.Open(_options with { S3PatienceSeconds = 60 });
         using var owned = (IDisposable)store;
-        byte[] bytes = new byte[(24 << 20) + 5];
+        byte[] bytes = new byte[(11 << 20) + 5];
         new Random(3).NextBytes(bytes);
         using var stop = new CancellationTokenSource();
         Task outages = OutagesAsync(stop.Token);
-        for (int i = 0; i < 4; i++)
+        for (int i = 0; i < 6; i++)
         {
             string key = $"outage-{Guid.NewGuid():N}/a";
             await store.PutAsync(key, new UnseekableStream(bytes), i % 2 == 0 ? PutCondition.None : PutCondition.IfAbsent, Cancellation);
@@ -71,7 +71,7 @@ public sealed class S3OutageTests : IDisposable
         var random = new Random(5);
         while (!stop.IsCancellationRequested)
         {
-            await Task.Delay(100 + random.Next(300), CancellationToken.None);
+            await Task.Delay(500 + random.Next(1500), CancellationToken.None);
             _proxy.IsAway = true;
             await Task.Delay(100 + random.Next(300), CancellationToken.None);
             _proxy.IsAway = false;

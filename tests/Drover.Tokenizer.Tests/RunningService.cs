@@ -121,7 +121,7 @@ internal sealed class RunningService : IAsyncDisposable
         _folder.Dispose();
     }
 
-    private async Task EndOfAsync(string job)
+    public async Task EndOfAsync(string job)
     {
         var states = new List<JobState>();
         using AsyncServerStreamingCall<WatchTokenizerJobResponse> call = Client.WatchTokenizerJob(new WatchTokenizerJobRequest { Name = job }, cancellationToken: Cancellation);

@@ -17,17 +17,16 @@ public sealed class AdapterRunTests
     public void A_run_that_goes_on_has_the_losses_of_one_that_never_stopped_bit_for_bit()
     {
         double[] undisturbed = [.. SmallRun.Run(Spec, steps: 12).Select(s => s.Loss)];
-        var saved = new Dictionary<(string, string), float[]>();
+        Dictionary<(string Kind, string Name), float[]> saved;
         using (TrainingEngine first = SmallRun.Engine(Spec, SmallRun.Config))
         {
             for (int i = 0; i < 6; i++)
                 first.Step();
-            foreach (StateSlice slice in first.State)
-                first.CopyState(slice, saved[(slice.Kind, slice.Name)] = new float[slice.Count]);
+            saved = SmallRun.StateOf(first);
         }
 
         // The base is read from where it came from: nothing of it was saved.
-        Assert.DoesNotContain(saved.Keys, k => !AdapterTensors.IsAdded(k.Item2));
+        Assert.DoesNotContain(saved.Keys, k => !AdapterTensors.IsAdded(k.Name));
         using TrainingEngine second = SmallRun.Engine(Spec, SmallRun.Config);
         second.LoadState(6, (slice, values) =>
         {

@@ -86,13 +86,12 @@ public sealed class EmbeddingNoiseTests
     public void A_run_that_goes_on_has_the_noise_of_one_that_never_stopped()
     {
         StepResult[] undisturbed = SmallRun.Run(Noisy, steps: 12);
-        var saved = new Dictionary<(string, string), float[]>();
+        Dictionary<(string Kind, string Name), float[]> saved;
         using (TrainingEngine first = SmallRun.Engine(Noisy, SmallRun.Config))
         {
             for (int i = 0; i < 6; i++)
                 first.Step();
-            foreach (StateSlice slice in first.State)
-                first.CopyState(slice, saved[(slice.Kind, slice.Name)] = new float[slice.Count]);
+            saved = SmallRun.StateOf(first);
         }
 
         using TrainingEngine second = SmallRun.Engine(Noisy, SmallRun.Config);

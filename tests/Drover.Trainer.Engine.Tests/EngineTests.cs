@@ -113,13 +113,12 @@ public class EngineTests
     {
         EngineSpec spec = SmallRun.Spec with { Precision = precision };
         StepResult[] undisturbed = SmallRun.Run(spec, steps: 14);
-        var saved = new Dictionary<(string, string), float[]>();
+        Dictionary<(string Kind, string Name), float[]> saved;
         using (TrainingEngine first = SmallRun.Engine(spec, SmallRun.Config))
         {
             for (int i = 0; i < 7; i++)
                 first.Step();
-            foreach (StateSlice tensor in first.State)
-                first.CopyState(tensor, saved[(tensor.Kind, tensor.Name)] = new float[tensor.Count]);
+            saved = SmallRun.StateOf(first);
         }
 
         using TrainingEngine second = SmallRun.Engine(spec, SmallRun.Config);

@@ -134,12 +134,7 @@ public class GuardTests
         using TrainingEngine first = SmallRun.Engine(spec, SmallRun.Config, rows: rows), second = SmallRun.Engine(spec, SmallRun.Config, rows: rows);
         for (long s = 1; s < spike.Step - 1; s++)
             first.Step();
-        var kept = first.State.ToDictionary(s => (s.Kind, s.Name), s =>
-        {
-            float[] values = new float[s.Count];
-            first.CopyState(s, values);
-            return values;
-        });
+        Dictionary<(string Kind, string Name), float[]> kept = SmallRun.StateOf(first);
         second.LoadState(first.StepsDone, (slice, values) => kept[(slice.Kind, slice.Name)].CopyTo(values), null, first.Guard);
         foreach (StepResult step in expected.Skip((int)first.StepsDone))
         {

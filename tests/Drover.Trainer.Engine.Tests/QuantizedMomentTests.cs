@@ -44,13 +44,16 @@ public sealed class QuantizedMomentTests
     {
         using var scope = NewDisposeScope();
         var random = new Random(2);
-        float[] values = [.. Enumerable.Range(0, 1024).Select(i => (float)((isSigned ? random.NextDouble() - 0.5 : random.NextDouble()) * Math.Pow(10, -random.Next(6))))];
+        float[] values = [.. Enumerable.Range(0, 64 * 1024).Select(i => (float)((isSigned ? random.NextDouble() - 0.5 : random.NextDouble()) * Math.Pow(10, -random.Next(6))))];
         // A block of zeros; one whose largest is negative.
         Array.Clear(values, 256, 256);
         if (isSigned)
             values[700] = -3;
-        (Tensor codes, Tensor scales) = BlockQuantization.Quantize(tensor(values), isSigned);
-        float[] known = BlockQuantization.Dequantize(codes, scales, isSigned).data<float>().ToArray(), numbers = BlockQuantization.NumbersOf(isSigned);
+        BlockQuantization quantization = isSigned ? BlockQuantization.Signed : BlockQuantization.Unsigned;
+        Tensor codes = zeros([values.Length], ScalarType.Byte), scales = zeros(values.Length / 256), back = zeros(values.Length);
+        quantization.Quantize(tensor(values), codes, scales);
+        quantization.Dequantize(codes, scales, back);
+        float[] known = back.data<float>().ToArray(), numbers = BlockQuantization.NumbersOf(isSigned);
         for (int i = 0; i < values.Length; i++)
         {
             float scale = values.AsSpan(i / 256 * 256, 256).ToArray().MaxBy(Math.Abs);
@@ -58,9 +61,34 @@ public sealed class QuantizedMomentTests
             Assert.Equal(Math.Abs(nearest - values[i]), Math.Abs(known[i] - values[i]), 1e-7 * Math.Abs(scale));
         }
 
-        (Tensor again, Tensor scalesAgain) = BlockQuantization.Quantize(tensor(known), isSigned);
+        Tensor again = zeros_like(codes), scalesAgain = zeros_like(scales);
+        quantization.Quantize(tensor(known), again, scalesAgain);
         Assert.Equal(codes.data<byte>().ToArray(), again.data<byte>().ToArray());
         Assert.Equal(scales.data<float>().ToArray(), scalesAgain.data<float>().ToArray());
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void The_script_for_GPUs_gives_the_same_bytes(bool isSigned)
+    {
+        using var scope = NewDisposeScope();
+        var random = new Random(3);
+        float[] values = [.. Enumerable.Range(0, 64 * 256).Select(i => (float)((isSigned ? random.NextDouble() - 0.5 : random.NextDouble()) * Math.Pow(10, -random.Next(9))))];
+        Array.Clear(values, 256, 256);
+        // The largest twice, with both signs.
+        if (isSigned)
+            (values[600], values[601]) = (-3, 3);
+        BlockQuantization quantization = isSigned ? BlockQuantization.Signed : BlockQuantization.Unsigned;
+        Tensor codes = zeros([values.Length], ScalarType.Byte), scales = zeros(values.Length / 256), back = zeros(values.Length);
+        Tensor scriptCodes = zeros_like(codes), scriptScales = zeros_like(scales), scriptBack = zeros_like(back);
+        quantization.Quantize(tensor(values), codes, scales);
+        quantization.Dequantize(codes, scales, back);
+        BlockQuantizationScript.Quantize(tensor(values), scriptCodes, scriptScales, quantization.Midpoints);
+        BlockQuantizationScript.Dequantize(scriptCodes, scriptScales, scriptBack, BlockQuantization.NumbersOf(isSigned));
+        Assert.Equal(codes.data<byte>().ToArray(), scriptCodes.data<byte>().ToArray());
+        Assert.Equal(scales.data<float>().ToArray(), scriptScales.data<float>().ToArray());
+        Assert.Equal(back.data<float>().ToArray(), scriptBack.data<float>().ToArray());
     }
 
     [Fact]

@@ -46,6 +46,14 @@ internal static class SmallRun
         return [.. Enumerable.Range(0, steps).Select(_ => engine.Step())];
     }
 
+    /// <summary>A copy of all state that the rank owns.</summary>
+    public static Dictionary<(string Kind, string Name), float[]> StateOf(TrainingEngine engine) => engine.State.ToDictionary(s => (s.Kind, s.Name), s =>
+    {
+        float[] values = new float[s.Count];
+        engine.CopyState(s, values);
+        return values;
+    });
+
     /// <summary>Copies a slice into whole tensors that ranks fill together.</summary>
     public static void Put(TrainingEngine engine, StateSlice slice, Dictionary<string, float[]> whole)
     {

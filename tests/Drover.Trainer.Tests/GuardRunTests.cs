@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using Drover.Formats.Checkpoints;
 using Drover.Protocol.Common.V1;
@@ -27,7 +26,7 @@ public sealed class GuardRunTests : IAsyncLifetime
     [Fact]
     public async Task A_spike_takes_the_run_back_to_its_checkpoint_and_on_with_other_rows()
     {
-        (TrainingJob job, List<JobEvent> events) = await RunAsync(Spec("back"));
+        (TrainingJob job, List<JobEvent> events) = await _world.RunAsync(Spec("back"));
         JobEvent told = Assert.Single(events, e => e.Log is { Severity: LogLine.Types.Severity.Warning });
         Assert.Contains($"{OddRow} (row {OddRow} of 'datasets/odd/data.arrow', 10 bytes from line 5 of 'inputs/a.jsonl')", told.Log.Message, StringComparison.Ordinal);
         CheckpointReader last = await CheckpointReader.OpenAsync(_world.Store, job.Result.Checkpoint, Cancellation);
@@ -38,7 +37,7 @@ public sealed class GuardRunTests : IAsyncLifetime
 
         // Killed after that: the rows that were left out stay left out.
         bool isKilled = false;
-        (_, List<JobEvent> disturbed) = await RunAsync(Spec("back-again"), update =>
+        (_, List<JobEvent> disturbed) = await _world.RunAsync(Spec("back-again"), update =>
         {
             isKilled |= Kill(update.CheckpointCommitted is { } saved && saved.Step > StepOf(told.Log.Message) && !isKilled);
         });
@@ -58,7 +57,7 @@ public sealed class GuardRunTests : IAsyncLifetime
         Assert.Contains($"{OddRow} (row", failure.Message, StringComparison.Ordinal);
 
         spec.Guard.OnSpike = AnomalyPolicy.Skip;
-        (TrainingJob job, List<JobEvent> events) = await RunAsync(spec);
+        (TrainingJob job, List<JobEvent> events) = await _world.RunAsync(spec);
         Assert.Equal(1, job.LatestMetrics.SkippedSteps);
         Assert.Contains(events, e => e.Log?.Message.EndsWith("The update was skipped.", StringComparison.Ordinal) == true);
     }
@@ -86,21 +85,8 @@ public sealed class GuardRunTests : IAsyncLifetime
 
     private bool Kill(bool now)
     {
-        foreach (string folder in now ? _world.WorkerProcesses() : [])
-            Process.GetProcessById(int.Parse(Path.GetFileName(folder), CultureInfo.InvariantCulture)).Kill();
+        if (now)
+            _world.KillWorkers();
         return now;
-    }
-
-    private async Task<(TrainingJob Job, List<JobEvent> Events)> RunAsync(TrainingSpec spec, Action<JobEvent>? see = null)
-    {
-        string name = await _world.CreateAsync(spec);
-        List<JobEvent> events = await _world.WatchAsync(name, update =>
-        {
-            see?.Invoke(update);
-            return Task.CompletedTask;
-        });
-        TrainingJob job = await _world.GetAsync(name);
-        Assert.True(job.Job.State == JobState.Succeeded, $"{job.Job.Failure?.Message}\n{_world.Logs()}");
-        return (job, events);
     }
 }

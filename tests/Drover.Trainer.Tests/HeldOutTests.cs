@@ -1,5 +1,3 @@
-using System.Diagnostics;
-using System.Globalization;
 using Drover.Formats.Checkpoints;
 using Drover.ObjectStore;
 using Drover.Protocol.Checkpoint.V1;
@@ -59,8 +57,7 @@ public sealed class HeldOutTests : IAsyncLifetime
             if (update.CheckpointCommitted is { } saved && saved.Step > expected.Last(e => e.IsBest).Step && !isKilled)
             {
                 isKilled = true;
-                foreach (string folder in _world.WorkerProcesses())
-                    Process.GetProcessById(int.Parse(Path.GetFileName(folder), CultureInfo.InvariantCulture)).Kill();
+                _world.KillWorkers();
             }
         });
 
@@ -99,14 +96,7 @@ public sealed class HeldOutTests : IAsyncLifetime
 
     private async Task<(TrainingJob Job, EvaluationMetrics[] Evaluations)> RunAsync(TrainingSpec spec, Action<JobEvent>? see = null)
     {
-        string name = await _world.CreateAsync(spec);
-        List<JobEvent> events = await _world.WatchAsync(name, update =>
-        {
-            see?.Invoke(update);
-            return Task.CompletedTask;
-        });
-        TrainingJob job = await _world.GetAsync(name);
-        Assert.True(job.Job.State == JobState.Succeeded, $"{job.Job.Failure?.Message}\n{_world.Logs()}");
+        (TrainingJob job, List<JobEvent> events) = await _world.RunAsync(spec, see);
         return (job, [.. events.Where(e => e.Evaluation is not null).Select(e => e.Evaluation)]);
     }
 

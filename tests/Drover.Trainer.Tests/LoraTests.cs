@@ -1,5 +1,3 @@
-using System.Diagnostics;
-using System.Globalization;
 using System.Text.Json;
 using Drover.Formats.Adapters;
 using Drover.Formats.Checkpoints;
@@ -41,8 +39,7 @@ public sealed class LoraTests : IAsyncLifetime
             if (update.CheckpointCommitted is { Step: >= 9 } && !isKilled)
             {
                 isKilled = true;
-                foreach (string folder in _world.WorkerProcesses())
-                    Process.GetProcessById(int.Parse(Path.GetFileName(folder), CultureInfo.InvariantCulture)).Kill();
+                _world.KillWorkers();
             }
 
             return Task.CompletedTask;

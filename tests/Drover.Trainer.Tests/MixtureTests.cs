@@ -42,7 +42,7 @@ public sealed class MixtureTests : IAsyncLifetime
             if (update.CheckpointCommitted is not null && !isKilled)
             {
                 isKilled = true;
-                _world.RankProcess("mixed-again", 0).Kill();
+                _world.KillWorkers();
             }
 
             return Task.CompletedTask;

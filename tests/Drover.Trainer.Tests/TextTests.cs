@@ -46,8 +46,10 @@ public sealed class TextTests
         await world.WriteDatasetAsync("datasets/words", 32_000, hash);
         await world.Store.PutTextAsync(TrainerWorld.Config, TrainerWorld.TinyConfig(32_000).ToJson(), Cancellation);
         TrainingSpec spec = TrainerWorld.Spec("sampled");
-        (spec.Dataset, spec.Steps) = ("datasets/words", 1);
+        (spec.Dataset, spec.Steps, spec.Tokenizer) = ("datasets/words", 2, "tokenizers/tiny");
+        spec.Samples = new SampleSpec { Prompts = { "Once upon a time", "The" }, IntervalSteps = 1, MaxNewTokens = 4 };
         await world.TrainAsync(spec);
+        await AssertSamplesAsync(world, spec.Samples);
 
         var request = new GenerateTextRequest
         {
@@ -98,6 +100,19 @@ public sealed class TextTests
     {
         using AsyncServerStreamingCall<StreamTextResponse> call = world.Trainer.StreamText(new StreamTextRequest { Generate = request }, cancellationToken: Cancellation);
         return await call.ResponseStream.ReadAllAsync(Cancellation).ToListAsync(Cancellation);
+    }
+
+    // What TensorBoard shows after the last step is what the run's checkpoint says.
+    private static async Task AssertSamplesAsync(TrainerWorld world, SampleSpec samples)
+    {
+        var texts = new List<(long Step, string Tag, string Text)>();
+        await foreach (ObjectInfo file in world.Store.ListAsync("runs/sampled/tensorboard/", Cancellation))
+            texts.AddRange(TensorBoardReader.ReadTexts(await world.Store.ReadAllBytesAsync(file.Key, Cancellation)));
+        Assert.Equal([(1, "samples/0"), (1, "samples/1"), (2, "samples/0"), (2, "samples/1")], texts.Select(t => (t.Step, t.Tag)));
+        var request = new GenerateTextRequest { Model = "runs/sampled", Prompts = { samples.Prompts }, MaxNewTokens = 4 };
+        GenerateTextResponse said = await world.Trainer.GenerateTextAsync(request, cancellationToken: Cancellation);
+        for (int i = 0; i < 2; i++)
+            Assert.Equal($"**{samples.Prompts[i]}**\n\n    {samples.Prompts[i]}{said.Continuations[i].Text}\n".ReplaceLineEndings(" "), texts[2 + i].Text.ReplaceLineEndings(" "));
     }
 
     private static async Task WriteModelAsync(IObjectStore store, string prefix, LlamaConfig config)

@@ -120,11 +120,23 @@ public sealed class TrainerWorld : IAsyncDisposable
     /// <summary>Runs a job to its end, which must be a success, and gives the loss of each step (the last one told).</summary>
     public async Task<double[]> TrainAsync(TrainingSpec spec)
     {
+        return Losses((await RunAsync(spec)).Events);
+    }
+
+    /// <summary>Runs a job to its end, which must be a success.</summary>
+    /// <param name="spec">The run.</param>
+    /// <param name="see">Is shown each event as it comes.</param>
+    public async Task<(TrainingJob Job, List<JobEvent> Events)> RunAsync(TrainingSpec spec, Action<JobEvent>? see = null)
+    {
         string name = await CreateAsync(spec);
-        List<JobEvent> events = await WatchAsync(name);
+        List<JobEvent> events = await WatchAsync(name, update =>
+        {
+            see?.Invoke(update);
+            return Task.CompletedTask;
+        });
         TrainingJob job = await GetAsync(name);
         Assert.True(job.Job.State == JobState.Succeeded, $"{job.Job.State}: {job.Job.Failure?.Message}\n{Logs()}");
-        return Losses(events);
+        return (job, events);
     }
 
     public static double[] Losses(IEnumerable<JobEvent> events) =>
@@ -208,6 +220,13 @@ public sealed class TrainerWorld : IAsyncDisposable
     /// <summary>Folders under /proc of what this world's trainer has started: ranks, and mpirun over them.</summary>
     public IEnumerable<string> WorkerProcesses() => Directory.EnumerateDirectories("/proc")
         .Where(f => int.TryParse(Path.GetFileName(f), out _) && Read(f, "cmdline").Contains(Path.Combine(Work, "attempts"), StringComparison.Ordinal));
+
+    /// <summary>Ends them at once, as kill -9 does.</summary>
+    public void KillWorkers()
+    {
+        foreach (string folder in WorkerProcesses())
+            Process.GetProcessById(int.Parse(Path.GetFileName(folder), CultureInfo.InvariantCulture)).Kill();
+    }
 
     private static string Read(string folder, string file)
     {

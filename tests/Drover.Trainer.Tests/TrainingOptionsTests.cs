@@ -57,8 +57,7 @@ public sealed class TrainingOptionsTests : IAsyncLifetime
             if (update.CheckpointCommitted is { Step: >= 9 } && !isKilled)
             {
                 isKilled = true;
-                foreach (string folder in _world.WorkerProcesses())
-                    System.Diagnostics.Process.GetProcessById(int.Parse(Path.GetFileName(folder), System.Globalization.CultureInfo.InvariantCulture)).Kill();
+                _world.KillWorkers();
             }
 
             return Task.CompletedTask;

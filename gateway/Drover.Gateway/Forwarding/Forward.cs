@@ -37,6 +37,29 @@ internal static class Forward
         }
     }
 
+    public static async Task DuplexAsync<TRequest, TResponse>(string service, Func<CallOptions, AsyncDuplexStreamingCall<TRequest, TResponse>> call, IAsyncStreamReader<TRequest> requests, IServerStreamWriter<TResponse> responses, ServerCallContext context)
+    {
+        try
+        {
+            using AsyncDuplexStreamingCall<TRequest, TResponse> stream = call(Options(context));
+            Task sending = SendAsync(requests, stream.RequestStream, context.CancellationToken);
+            while (await stream.ResponseStream.MoveNext(context.CancellationToken).ConfigureAwait(false))
+                await responses.WriteAsync(stream.ResponseStream.Current, context.CancellationToken).ConfigureAwait(false);
+            await sending.ConfigureAwait(false);
+        }
+        catch (RpcException e) when (IsUnreachable(e))
+        {
+            throw RpcFailure.From(e, service);
+        }
+    }
+
+    private static async Task SendAsync<TRequest>(IAsyncStreamReader<TRequest> requests, IClientStreamWriter<TRequest> to, CancellationToken cancellation)
+    {
+        while (await requests.MoveNext(cancellation).ConfigureAwait(false))
+            await to.WriteAsync(requests.Current, cancellation).ConfigureAwait(false);
+        await to.CompleteAsync().ConfigureAwait(false);
+    }
+
     private static bool IsUnreachable(RpcException e) => e.StatusCode == StatusCode.Unavailable && e.GetRpcStatus() is null;
 
     private static CallOptions Options(ServerCallContext context)

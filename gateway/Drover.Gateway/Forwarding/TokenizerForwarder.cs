@@ -18,6 +18,12 @@ internal sealed class TokenizerForwarder(TokenizerService.TokenizerServiceClient
     public override Task<DecodeResponse> Decode(DecodeRequest request, ServerCallContext context) =>
         Forward.UnaryAsync<DecodeRequest, DecodeResponse>(Service, client.DecodeAsync, request, context);
 
+    public override Task EncodeBatch(IAsyncStreamReader<EncodeBatchRequest> requestStream, IServerStreamWriter<EncodeBatchResponse> responseStream, ServerCallContext context) =>
+        Forward.DuplexAsync<EncodeBatchRequest, EncodeBatchResponse>(Service, client.EncodeBatch, requestStream, responseStream, context);
+
+    public override Task<ApplyChatTemplateResponse> ApplyChatTemplate(ApplyChatTemplateRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<ApplyChatTemplateRequest, ApplyChatTemplateResponse>(Service, client.ApplyChatTemplateAsync, request, context);
+
     public override Task<CountTokensResponse> CountTokens(CountTokensRequest request, ServerCallContext context) =>
         Forward.UnaryAsync<CountTokensRequest, CountTokensResponse>(Service, client.CountTokensAsync, request, context);
 

@@ -3,27 +3,10 @@ using System.Security.Cryptography;
 namespace Drover.Formats.Datasets;
 
 /// <summary>Passes bytes on and takes their SHA-256: of all of them, and of each stretch between two calls of <see cref="TakePart"/>.</summary>
-internal sealed class DigestStream(Stream target) : Stream
+internal sealed class DigestStream(Stream target) : ForwardWriteStream
 {
     private readonly IncrementalHash _whole = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
     private readonly IncrementalHash _part = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-
-    /// <summary>Bytes so far.</summary>
-    public long Written { get; private set; }
-
-    public override bool CanRead => false;
-
-    public override bool CanSeek => false;
-
-    public override bool CanWrite => true;
-
-    public override long Length => Written;
-
-    public override long Position
-    {
-        get => Written;
-        set => throw new NotSupportedException();
-    }
 
     /// <summary>Digest of what was written since the last call, lower-case hex.</summary>
     public string TakePart() => Convert.ToHexStringLower(_part.GetHashAndReset());
@@ -42,12 +25,6 @@ internal sealed class DigestStream(Stream target) : Stream
     }
 
     public override void Flush() => target.Flush();
-
-    public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-    public override void SetLength(long value) => throw new NotSupportedException();
 
     protected override void Dispose(bool disposing)
     {

@@ -107,25 +107,9 @@ public static class SafetensorsWriter
     }
 
     /// <summary>Writes into a pipe, counts and hashes on the way.</summary>
-    private sealed class HashingPipeStream(PipeWriter pipe) : Stream
+    private sealed class HashingPipeStream(PipeWriter pipe) : ForwardWriteStream
     {
         private readonly IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-
-        public long Written { get; private set; }
-
-        public override bool CanRead => false;
-
-        public override bool CanSeek => false;
-
-        public override bool CanWrite => true;
-
-        public override long Length => Written;
-
-        public override long Position
-        {
-            get => Written;
-            set => throw new NotSupportedException();
-        }
 
         public string Digest() => Convert.ToHexStringLower(_hash.GetCurrentHash());
 
@@ -146,16 +130,6 @@ public static class SafetensorsWriter
 
         public override void Write(byte[] buffer, int offset, int count) =>
             throw new NotSupportedException("Tensor data is written asynchronously.");
-
-        public override void Flush()
-        {
-        }
-
-        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-        public override void SetLength(long value) => throw new NotSupportedException();
 
         protected override void Dispose(bool disposing)
         {

@@ -9,6 +9,9 @@ public sealed record TokenizerJsonModel
     /// <summary>The pattern by which LLaMA-3 cuts text into words.</summary>
     public const string Llama3Pattern = @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
+    /// <summary>The pattern of Qwen 2 and 3: digits stand alone.</summary>
+    public const string QwenPattern = @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
     /// <summary>Bytes as the letters of the ByteLevel alphabet (LLaMA-3), or characters with byte fallback (LLaMA-2).</summary>
     public required bool ByteLevel { get; init; }
 
@@ -27,8 +30,27 @@ public sealed record TokenizerJsonModel
     /// <summary>A space before every text: never, always, or unless the text starts with one.</summary>
     public required DummyPrefix Prefix { get; init; }
 
+    /// <summary>How byte-level text is cut into words.</summary>
+    public WordPattern Words { get; init; }
+
+    /// <summary>Whether text is brought into Unicode's normal form C first (Qwen).</summary>
+    public bool NormalizesToC { get; init; }
+
     /// <summary>The unknown token's name, null for none.</summary>
     public required string? UnknownToken { get; init; }
+}
+
+/// <summary>The pattern by which a byte-level tokenizer cuts text into words.</summary>
+public enum WordPattern
+{
+    /// <summary><see cref="TokenizerJsonModel.Llama3Pattern"/>.</summary>
+    Llama3,
+
+    /// <summary><see cref="TokenizerJsonModel.QwenPattern"/>.</summary>
+    Qwen,
+
+    /// <summary>The one that the ByteLevel step has in itself, GPT-2's.</summary>
+    Gpt2,
 }
 
 /// <summary>When a space is put before a text.</summary>

@@ -5,7 +5,7 @@ namespace Drover.Formats.TokenizerJson;
 
 /// <summary>
 /// Reads <c>tokenizer.json</c> of github.com/huggingface/tokenizers as far as the LLaMA families go: BPE with byte fallback and
-/// U+2581 for spaces, or ByteLevel BPE with LLaMA-3's pattern. Everything else is refused by its name.
+/// U+2581 for spaces, or ByteLevel BPE with the pattern of LLaMA-3, Qwen or GPT-2. Everything else is refused by its name.
 /// </summary>
 public static class TokenizerJsonReader
 {
@@ -41,7 +41,8 @@ public static class TokenizerJsonReader
         if (model.TryGetProperty("dropout", out JsonElement dropout) && dropout.ValueKind == JsonValueKind.Number && dropout.GetDouble() > 0)
             throw Unsupported(file, "model.dropout makes ids random");
         bool byteLevel = !(model.TryGetProperty("byte_fallback", out JsonElement fallback) && fallback.ValueKind == JsonValueKind.True);
-        DummyPrefix prefix = byteLevel ? CheckByteLevel(root, file) : ReadPrefix(root, file);
+        WordPattern words = byteLevel ? ReadWords(root, file) : default;
+        DummyPrefix prefix = byteLevel ? DummyPrefix.None : ReadPrefix(root, file);
         (string?[] pieces, HashSet<int> special) = ReadPieces(root, model, file);
         return new TokenizerJsonModel
         {
@@ -51,6 +52,8 @@ public static class TokenizerJsonReader
             Special = special,
             IgnoreMerges = model.TryGetProperty("ignore_merges", out JsonElement ignore) && ignore.ValueKind == JsonValueKind.True,
             Prefix = prefix,
+            Words = words,
+            NormalizesToC = byteLevel && Child(root, "normalizer") is not null,
             UnknownToken = Text(model, "unk_token"),
         };
     }
@@ -107,19 +110,27 @@ public static class TokenizerJsonReader
         return merges;
     }
 
-    private static DummyPrefix CheckByteLevel(JsonElement root, string file)
+    private static WordPattern ReadWords(JsonElement root, string file)
     {
-        if (Child(root, "normalizer") is { } normalizer)
+        if (Child(root, "normalizer") is { } normalizer && Text(normalizer, "type") != "NFC")
             throw Unsupported(file, $"it has the normalizer '{Text(normalizer, "type")}' before ByteLevel");
         List<JsonElement> steps = Steps(Child(root, "pre_tokenizer"), "pretokenizers");
-        if (steps.Count != 2 || Text(steps[0], "type") != "Split" || Text(steps[1], "type") != "ByteLevel")
-            throw Unsupported(file, $"its pre-tokenizer is [{string.Join(", ", steps.Select(s => Text(s, "type")))}] and only [Split, ByteLevel] (LLaMA-3), or byte_fallback (LLaMA-2), is supported");
+        bool splits = steps.Count == 2 && Text(steps[0], "type") == "Split";
+        if (steps.Count == 0 || Text(steps[^1], "type") != "ByteLevel" || (steps.Count == 2 && !splits) || steps.Count > 2)
+            throw Unsupported(file, $"its pre-tokenizer is [{string.Join(", ", steps.Select(s => Text(s, "type")))}] and only [Split, ByteLevel] (LLaMA-3, Qwen), [ByteLevel] (GPT-2), or byte_fallback (LLaMA-2), is supported");
+        if (Flag(steps[^1], "add_prefix_space", false) || Flag(steps[^1], "use_regex", true) == splits)
+            throw Unsupported(file, "its ByteLevel step adds a space, or splits where it must not or not where it must");
+        if (!splits)
+            return WordPattern.Gpt2;
         string? pattern = steps[0].GetProperty("pattern").TryGetProperty("Regex", out JsonElement regex) ? regex.GetString() : null;
-        if (pattern != TokenizerJsonModel.Llama3Pattern)
-            throw Unsupported(file, $"it splits by the pattern '{pattern}' and only LLaMA-3's is supported");
-        if (Flag(steps[1], "add_prefix_space", false) || Flag(steps[1], "use_regex", true))
-            throw Unsupported(file, "its ByteLevel step adds a space or splits again");
-        return DummyPrefix.None;
+        if (Text(steps[0], "behavior") is not (null or "Isolated") || Flag(steps[0], "invert", false))
+            throw Unsupported(file, "its Split step does not keep every word on its own (behavior Isolated)");
+        return pattern switch
+        {
+            TokenizerJsonModel.Llama3Pattern => WordPattern.Llama3,
+            TokenizerJsonModel.QwenPattern => WordPattern.Qwen,
+            _ => throw Unsupported(file, $"it splits by the pattern '{pattern}' and only those of LLaMA-3 and Qwen are supported"),
+        };
     }
 
     private static DummyPrefix ReadPrefix(JsonElement root, string file)

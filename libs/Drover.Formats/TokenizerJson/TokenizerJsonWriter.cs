@@ -62,21 +62,7 @@ public static class TokenizerJsonWriter
     {
         if (model.ByteLevel)
         {
-            json.WriteNull("normalizer");
-            json.WriteStartObject("pre_tokenizer");
-            json.WriteString("type", "Sequence");
-            json.WriteStartArray("pretokenizers");
-            Step(json, "Split", () =>
-            {
-                json.WriteStartObject("pattern");
-                json.WriteString("Regex", TokenizerJsonModel.Llama3Pattern);
-                json.WriteEndObject();
-                json.WriteString("behavior", "Isolated");
-                json.WriteBoolean("invert", false);
-            });
-            Step(json, "ByteLevel", () => ByteLevelFlags(json, trim: true, regex: false));
-            json.WriteEndArray();
-            json.WriteEndObject();
+            WriteByteLevelText(json, model);
             return;
         }
 
@@ -102,6 +88,36 @@ public static class TokenizerJsonWriter
         json.WriteEndArray();
         json.WriteEndObject();
         json.WriteNull("pre_tokenizer");
+    }
+
+    private static void WriteByteLevelText(Utf8JsonWriter json, TokenizerJsonModel model)
+    {
+        json.WritePropertyName("normalizer");
+        if (model.NormalizesToC)
+            Step(json, "NFC", () => { });
+        else
+            json.WriteNullValue();
+        json.WritePropertyName("pre_tokenizer");
+        if (model.Words == WordPattern.Gpt2)
+        {
+            Step(json, "ByteLevel", () => ByteLevelFlags(json, trim: true, regex: true));
+            return;
+        }
+
+        Step(json, "Sequence", () =>
+        {
+            json.WriteStartArray("pretokenizers");
+            Step(json, "Split", () =>
+            {
+                json.WriteStartObject("pattern");
+                json.WriteString("Regex", model.Words == WordPattern.Qwen ? TokenizerJsonModel.QwenPattern : TokenizerJsonModel.Llama3Pattern);
+                json.WriteEndObject();
+                json.WriteString("behavior", "Isolated");
+                json.WriteBoolean("invert", false);
+            });
+            Step(json, "ByteLevel", () => ByteLevelFlags(json, trim: true, regex: false));
+            json.WriteEndArray();
+        });
     }
 
     private static void WritePostProcessor(Utf8JsonWriter json, string bos, int id)

@@ -230,4 +230,20 @@ public sealed class VocabularyExpander
 /// <param name="Known">Pieces asked for that were there already, or listed twice.</param>
 /// <param name="Rejected">Pieces refused, with the reason; at most about 100.</param>
 /// <param name="Filtered">Pieces left out for their script.</param>
-public sealed record ExpandedVocabulary(Vocabulary Vocabulary, IReadOnlyList<int[]> SubPieces, int Added, int Intermediate, int Known, IReadOnlyList<string> Rejected, int Filtered);
+public sealed record ExpandedVocabulary(Vocabulary Vocabulary, IReadOnlyList<int[]> SubPieces, int Added, int Intermediate, int Known, IReadOnlyList<string> Rejected, int Filtered)
+{
+    /// <summary>What lies between a base and a tokenizer that was expanded before, by Drover or by others.</summary>
+    /// <exception cref="DroverException">FailedPrecondition when the second does not begin with the ids of the first.</exception>
+    public static ExpandedVocabulary Between(Vocabulary old, Vocabulary expanded, string oldName, string expandedName)
+    {
+        for (int id = 0; id < old.Pieces.Count; id++)
+        {
+            if (id >= expanded.Pieces.Count || expanded.Pieces[id].Text != old.Pieces[id].Text)
+                throw new DroverException(FailureCode.FailedPrecondition, "NOT_AN_EXPANSION", $"The tokenizer '{expandedName}' does not begin with the ids of '{oldName}': id {id} is '{(id < expanded.Pieces.Count ? expanded.Pieces[id].Text : "")}' and not '{old.Pieces[id].Text}'.");
+        }
+
+        BpeTokenizer tokenizer = TokenizerFolder.CreateBpe(old);
+        int[][] subPieces = [.. expanded.Pieces.Skip(old.Pieces.Count).Select(p => tokenizer.EncodePiece(p.Text))];
+        return new ExpandedVocabulary(expanded, subPieces, subPieces.Length, 0, 0, [], 0);
+    }
+}

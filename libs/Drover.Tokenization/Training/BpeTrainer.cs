@@ -20,7 +20,7 @@ public sealed class BpeTrainer
     private readonly Dictionary<string, int> _idOfText = new(StringComparer.Ordinal);
     private readonly List<(int[] Symbols, long Count)> _words = [];
     private readonly Dictionary<long, Pair> _pairs = [];
-    private readonly PriorityQueue<Pair, Rank> _queue = new();
+    private readonly PriorityQueue<Pair, MergeRank> _queue = new();
     private readonly HashSet<long> _changed = [];
 
     private BpeTrainer()
@@ -101,9 +101,9 @@ public sealed class BpeTrainer
         EnqueueChanged();
 
         var learnt = new List<string>(merges);
-        while (learnt.Count < merges && _queue.TryDequeue(out Pair? pair, out Rank rank))
+        while (learnt.Count < merges && _queue.TryDequeue(out Pair? pair, out MergeRank rank))
         {
-            if (pair.Count != rank.Count || pair.Count <= 0)
+            if (pair.Count != rank.Worth || pair.Count <= 0)
                 continue; // its count changed since; a newer entry is in the queue
             cancellation.ThrowIfCancellationRequested();
             bool isNew = !_idOfText.ContainsKey(pair.Text);
@@ -192,7 +192,7 @@ public sealed class BpeTrainer
         {
             Pair pair = _pairs[key];
             if (pair.Count > 0 && pair.Count != pair.Queued && pair.Text.Length <= MaxPieceCharacters)
-                _queue.Enqueue(pair, new Rank(pair.Count, pair.Text, pair.Left));
+                _queue.Enqueue(pair, new MergeRank(pair.Count, pair.Text, pair.Left));
             pair.Queued = pair.Count;
         }
 
@@ -224,17 +224,5 @@ public sealed class BpeTrainer
         public long Queued { get; set; }
 
         public HashSet<int> Words { get; } = [];
-    }
-
-    /// <summary>Most frequent first; among equals the shorter text, then the ordinal order.</summary>
-    private readonly record struct Rank(long Count, string Text, int Left) : IComparable<Rank>
-    {
-        public int CompareTo(Rank other)
-        {
-            int order = other.Count.CompareTo(Count);
-            order = order != 0 ? order : Text.Length.CompareTo(other.Text.Length);
-            order = order != 0 ? order : string.CompareOrdinal(Text, other.Text);
-            return order != 0 ? order : Left.CompareTo(other.Left);
-        }
     }
 }

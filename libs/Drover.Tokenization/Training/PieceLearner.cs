@@ -11,7 +11,7 @@ public sealed class PieceLearner
     private readonly CellText _cells;
     private readonly HashSet<int> _offered = [];
     private readonly Dictionary<long, Pair> _pairs = [];
-    private readonly PriorityQueue<Candidate, Rank> _queue = new();
+    private readonly PriorityQueue<Candidate, MergeRank> _queue = new();
     private readonly Dictionary<int, List<long>> _waiting = [];
     private readonly BpeTokenizer _tokenizer;
     private readonly HashSet<string> _pieces;
@@ -60,7 +60,7 @@ public sealed class PieceLearner
 
     private void Run(Action<int, int>? progress, CancellationToken cancellation)
     {
-        while (_result.Count < _options.Count && _queue.TryDequeue(out Candidate candidate, out Rank rank))
+        while (_result.Count < _options.Count && _queue.TryDequeue(out Candidate candidate, out MergeRank rank))
         {
             cancellation.ThrowIfCancellationRequested();
             if (candidate.Right < 0)
@@ -73,7 +73,7 @@ public sealed class PieceLearner
             else
             {
                 Pair pair = _pairs[Key(candidate)];
-                if (pair.Count != rank.Saved)
+                if (pair.Count != rank.Worth)
                     continue; // its count changed since; a newer entry is in the queue
                 int merged = _cells.SymbolOf(_cells.Texts[candidate.Left] + _cells.Texts[candidate.Right], 1);
                 Take(merged);
@@ -94,7 +94,7 @@ public sealed class PieceLearner
     private void OfferCharacter(int symbol, long count)
     {
         if (count >= _options.MinimumFrequency && IsWanted(_cells.Texts[symbol]) && _offered.Add(symbol))
-            _queue.Enqueue(new Candidate(symbol, -1), new Rank(count * (_cells.Tokens[symbol] - 1), _cells.Texts[symbol], 0));
+            _queue.Enqueue(new Candidate(symbol, -1), new MergeRank(count * (_cells.Tokens[symbol] - 1), _cells.Texts[symbol], 0));
     }
 
     private void OfferChanged(IEnumerable<long> keys)
@@ -119,7 +119,7 @@ public sealed class PieceLearner
             if (text.Length > _options.MaxPieceLength || !IsWanted(text))
                 continue;
             pair.Queued = pair.Count;
-            _queue.Enqueue(new Candidate(left, right), new Rank(pair.Count, text, left));
+            _queue.Enqueue(new Candidate(left, right), new MergeRank(pair.Count, text, left));
         }
     }
 
@@ -191,16 +191,4 @@ public sealed class PieceLearner
 
     /// <summary>Two symbols that become one, or (right is -1) a character that becomes a piece.</summary>
     private readonly record struct Candidate(int Left, int Right);
-
-    /// <summary>What saves most comes first; among equals the shorter text, then the ordinal order.</summary>
-    private readonly record struct Rank(long Saved, string Text, int Left) : IComparable<Rank>
-    {
-        public int CompareTo(Rank other)
-        {
-            int order = other.Saved.CompareTo(Saved);
-            order = order != 0 ? order : Text.Length.CompareTo(other.Text.Length);
-            order = order != 0 ? order : string.CompareOrdinal(Text, other.Text);
-            return order != 0 ? order : Left.CompareTo(other.Left);
-        }
-    }
 }

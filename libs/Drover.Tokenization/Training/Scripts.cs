@@ -82,7 +82,7 @@ public static class Scripts
         };
     }
 
-    /// <summary>Whether a text has letters, and all of them are of the scripts; true for any text when there are no scripts given.</summary>
+    /// <summary>Whether a text has letters, and all of them are of the scripts, or is Chinese punctuation; true for any text when no scripts are given.</summary>
     public static bool AllOf(string text, IReadOnlySet<Script> scripts)
     {
         if (scripts.Count == 0)
@@ -97,6 +97,7 @@ public static class Scripts
                 return false;
         }
 
-        return any;
+        // Of punctuation, which has no letters, what is of Chinese alone: curly quotation marks and dashes are in English too.
+        return any || (scripts.Contains(Script.Han) && text.Length > 0 && text.All(c => c is (>= '\u3000' and < '\u3040') or (>= '\uFF00' and < '\uFFF0')));
     }
 }

@@ -25,18 +25,19 @@ internal sealed class ExpansionExecutor(IObjectStore store) : JobExecutor<Expans
     {
         job.Report("reading the tokenizer", 0, 0, "");
         Vocabulary old = await TokenizerFolder.ReadAsync(store, spec.BaseTokenizer, cancellation).ConfigureAwait(false);
-        List<string> pieces = PieceList.Parse(await store.ReadTextAsync(spec.Pieces, cancellation).ConfigureAwait(false), spec.Pieces);
         ModelResizer? resizer = spec.BaseModel.Length == 0 ? null
             : await ModelResizer.OpenAsync(store, spec.BaseModel, spec.BaseTokenizer, old.Pieces.Count, cancellation).ConfigureAwait(false);
-
-        job.Report("expanding", 0, pieces.Count, "pieces");
-        ExpandedVocabulary expanded = VocabularyExpander.Expand(old, pieces, cancellation);
+        ExpandedVocabulary expanded = spec.ExpandedTokenizer.Length > 0
+            ? ExpandedVocabulary.Between(old, await TokenizerFolder.ReadAsync(store, spec.ExpandedTokenizer, cancellation).ConfigureAwait(false), spec.BaseTokenizer, spec.ExpandedTokenizer)
+            : await ExpandAsync(job, spec, old, cancellation).ConfigureAwait(false);
         foreach (string rejected in expanded.Rejected.Take(10))
             job.Log(LogLine.Types.Severity.Warning, $"Piece refused: {rejected}.");
 
-        string tokenizer = ObjectKey.Join("tokenizers", spec.Name);
-        string? settings = await ReadOptionalAsync(ObjectKey.Join(spec.BaseTokenizer, TokenizerFolder.ConfigFile), cancellation).ConfigureAwait(false);
-        await WriteTokenizerAsync(tokenizer, spec, expanded.Vocabulary, settings, cancellation).ConfigureAwait(false);
+        string tokenizer = spec.ExpandedTokenizer.Length > 0 ? spec.ExpandedTokenizer : ObjectKey.Join("tokenizers", spec.Name);
+        string settingsOf = spec.ExpandedTokenizer.Length > 0 ? spec.ExpandedTokenizer : spec.BaseTokenizer;
+        string? settings = await ReadOptionalAsync(ObjectKey.Join(settingsOf, TokenizerFolder.ConfigFile), cancellation).ConfigureAwait(false);
+        if (spec.ExpandedTokenizer.Length == 0)
+            await WriteTokenizerAsync(tokenizer, settingsOf, expanded.Vocabulary, settings, cancellation).ConfigureAwait(false);
         var result = new ExpansionResult
         {
             Tokenizer = tokenizer,
@@ -45,18 +46,25 @@ internal sealed class ExpansionExecutor(IObjectStore store) : JobExecutor<Expans
             PiecesAdded = expanded.Added,
             IntermediatePiecesAdded = expanded.Intermediate,
             PiecesAlreadyKnown = expanded.Known,
+            PiecesFiltered = expanded.Filtered,
             ContentHash = expanded.Vocabulary.ContentHash(),
         };
         result.RejectedPieces.AddRange(expanded.Rejected.Take(100));
+        if (resizer is not null)
+        {
+            result.EmbeddingRows = PaddedRows(expanded.Vocabulary.Pieces.Count, spec.PadToMultiple);
+            result.NewParameters = resizer.NewParameters(result.EmbeddingRows);
+        }
+
+        await new ExpansionReport(store).WriteAsync(job, spec, old, expanded.Vocabulary, result, cancellation).ConfigureAwait(false);
         if (resizer is null)
             return result;
 
         result.Model = ObjectKey.Join("models", spec.Name);
-        result.EmbeddingRows = PaddedRows(expanded.Vocabulary.Pieces.Count, spec.PadToMultiple);
         string configKey = ObjectKey.Join(result.Model, LlamaConfig.FileName);
         await store.DeleteAsync(configKey, cancellation).ConfigureAwait(false);
         await resizer.WriteWeightsAsync(result.Model, expanded.SubPieces, result.EmbeddingRows, spec.EmbeddingInit, (done, total) => job.Report("resizing the model", done, total, "bytes"), cancellation).ConfigureAwait(false);
-        await WriteTokenizerAsync(result.Model, spec, expanded.Vocabulary, settings, cancellation).ConfigureAwait(false);
+        await WriteTokenizerAsync(result.Model, settingsOf, expanded.Vocabulary, settings, cancellation).ConfigureAwait(false);
         if (await ReadOptionalAsync(ObjectKey.Join(spec.BaseModel, GenerationConfigFile), cancellation).ConfigureAwait(false) is { } generation)
             await store.PutTextAsync(ObjectKey.Join(result.Model, GenerationConfigFile), generation, cancellation).ConfigureAwait(false);
         await store.PutTextAsync(configKey, (resizer.Config with { VocabSize = result.EmbeddingRows }).ToJson(), cancellation).ConfigureAwait(false);
@@ -66,9 +74,16 @@ internal sealed class ExpansionExecutor(IObjectStore store) : JobExecutor<Expans
     internal static int PaddedRows(int vocabulary, int multiple) =>
         multiple <= 1 ? vocabulary : checked((vocabulary + multiple - 1) / multiple * multiple);
 
-    private async Task WriteTokenizerAsync(string prefix, ExpansionSpec spec, Vocabulary vocabulary, string? settings, CancellationToken cancellation)
+    private async Task<ExpandedVocabulary> ExpandAsync(JobContext job, ExpansionSpec spec, Vocabulary old, CancellationToken cancellation)
     {
-        if (await ReadOptionalAsync(ObjectKey.Join(spec.BaseTokenizer, ChatTemplateFile), cancellation).ConfigureAwait(false) is { } template)
+        IReadOnlyList<string> pieces = await new PieceSource(store).ReadAsync(job, spec, old, cancellation).ConfigureAwait(false);
+        job.Report("expanding", 0, pieces.Count, "pieces");
+        return VocabularyExpander.Expand(old, pieces, cancellation, PieceSource.ScriptsOf(spec));
+    }
+
+    private async Task WriteTokenizerAsync(string prefix, string from, Vocabulary vocabulary, string? settings, CancellationToken cancellation)
+    {
+        if (await ReadOptionalAsync(ObjectKey.Join(from, ChatTemplateFile), cancellation).ConfigureAwait(false) is { } template)
             await store.PutTextAsync(ObjectKey.Join(prefix, ChatTemplateFile), template, cancellation).ConfigureAwait(false);
         await TokenizerFiles.WriteAsync(store, prefix, vocabulary, settings, cancellation).ConfigureAwait(false);
     }

@@ -11,6 +11,7 @@ internal sealed class GrownMatrix(SafetensorsFile file, string name, int oldRows
 {
     private const int BlockBytes = 64 << 20;
     private const int ChunkBytes = 4 << 20;
+    private const int NormalSeed = 20_251;
 
     private readonly string _type = file.Get(name).DataType;
     private readonly int _columns = checked((int)file.Get(name).Shape[1]);
@@ -21,14 +22,15 @@ internal sealed class GrownMatrix(SafetensorsFile file, string name, int oldRows
     {
         await ForEachChunkAsync((_, chunk) => target.WriteAsync(chunk, cancellation), cancellation).ConfigureAwait(false);
         int perBlock = Math.Max(1, BlockBytes / (_columns * sizeof(float)));
-        float[]? mean = init == EmbeddingInit.Mean ? await MeanAsync(cancellation).ConfigureAwait(false) : null;
+        (float[] Mean, float[] Deviation)? columns = init is EmbeddingInit.Mean or EmbeddingInit.Normal ? await ColumnsAsync(cancellation).ConfigureAwait(false) : null;
+        var random = new Random(NormalSeed);
         for (int first = 0; first < subPieces.Count; first += perBlock)
         {
             float[] block = new float[(long)Math.Min(perBlock, subPieces.Count - first) * _columns];
-            if (mean is not null)
+            if (columns is { } known)
             {
-                for (int at = 0; at < block.Length; at += _columns)
-                    mean.CopyTo(block, at);
+                for (int i = 0; i < block.Length; i++)
+                    block[i] = known.Mean[i % _columns] + (init == EmbeddingInit.Normal ? known.Deviation[i % _columns] * Gaussian(random) : 0);
             }
             else if (init != EmbeddingInit.Zeros)
             {
@@ -59,12 +61,17 @@ internal sealed class GrownMatrix(SafetensorsFile file, string name, int oldRows
             },
             cancellation).ConfigureAwait(false);
         for (int i = 0; i < block.Length; i++)
-            block[i] /= subPieces[first + (i / _columns)].Length;
+            block[i] /= Math.Max(1, subPieces[first + (i / _columns)].Length);
     }
 
-    private async Task<float[]> MeanAsync(CancellationToken cancellation)
+    // Box and Muller.
+    private static float Gaussian(Random random) =>
+        (float)(Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble()));
+
+    private async Task<(float[] Mean, float[] Deviation)> ColumnsAsync(CancellationToken cancellation)
     {
         double[] sums = new double[_columns];
+        double[] squares = new double[_columns];
         float[] one = new float[_columns];
         await ForEachChunkAsync(
             (_, chunk) =>
@@ -74,13 +81,18 @@ internal sealed class GrownMatrix(SafetensorsFile file, string name, int oldRows
                     Array.Clear(one);
                     RowCodec.Add(chunk.Span.Slice(at, RowBytes), _type, one);
                     for (int i = 0; i < _columns; i++)
+                    {
                         sums[i] += one[i];
+                        squares[i] += (double)one[i] * one[i];
+                    }
                 }
 
                 return ValueTask.CompletedTask;
             },
             cancellation).ConfigureAwait(false);
-        return Array.ConvertAll(sums, s => (float)(s / oldRows));
+        float[] mean = Array.ConvertAll(sums, s => (float)(s / oldRows));
+        float[] deviation = [.. squares.Select((s, i) => (float)Math.Sqrt(Math.Max(0, (s / oldRows) - ((sums[i] / oldRows) * (sums[i] / oldRows)))))];
+        return (mean, deviation);
     }
 
     /// <summary>Reads the old rows in order, whole rows at a time.</summary>

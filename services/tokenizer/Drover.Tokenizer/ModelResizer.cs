@@ -28,6 +28,10 @@ internal sealed class ModelResizer
 
     public LlamaConfig Config => _model.Config;
 
+    /// <summary>Parameters that so many rows add: once for a model whose head is its embedding, else twice.</summary>
+    public long NewParameters(int rows) =>
+        _model.TensorNames.Where(IsVocabularyMatrix).Sum(name => (rows - _model.Get(name).Shape[0]) * _model.Get(name).Shape[1]);
+
     /// <summary>Opens the model and makes sure that the tokenizer is its own.</summary>
     /// <exception cref="DroverException">FailedPrecondition with both numbers when they do not fit.</exception>
     public static async Task<ModelResizer> OpenAsync(IObjectStore store, string modelPrefix, string tokenizerPrefix, int oldVocabulary, CancellationToken cancellation)

@@ -8,7 +8,7 @@ using Grpc.Core;
 namespace Drover.Tokenizer;
 
 /// <summary>The API; the work is done by the catalog and the executors.</summary>
-internal sealed class TokenizerGrpcService(TokenizerCatalog catalog, SpecChecks checks, JobQueue queue) : TokenizerService.TokenizerServiceBase
+internal sealed class TokenizerGrpcService(TokenizerCatalog catalog, ChatRenderer chats, SpecChecks checks, JobQueue queue) : TokenizerService.TokenizerServiceBase
 {
     public override async Task<InspectTokenizerResponse> InspectTokenizer(InspectTokenizerRequest request, ServerCallContext context) =>
         new() { Info = TokenizerInfos.Of(await catalog.GetAsync(request.Tokenizer, context.CancellationToken)) };
@@ -19,11 +19,37 @@ internal sealed class TokenizerGrpcService(TokenizerCatalog catalog, SpecChecks 
         var response = new EncodeResponse();
         if (request.AddBos && tokenizer.BosId >= 0)
             response.Ids.Add(tokenizer.BosId);
-        response.Ids.AddRange(tokenizer.Encode(request.Text));
+        response.Ids.AddRange(request.ParseSpecialTokens ? tokenizer.EncodeWithSpecialTokens(request.Text) : tokenizer.Encode(request.Text));
         if (request.AddEos && tokenizer.EosId >= 0)
             response.Ids.Add(tokenizer.EosId);
         response.Pieces.AddRange(response.Ids.Select(tokenizer.PieceOf));
         return response;
+    }
+
+    public override async Task EncodeBatch(IAsyncStreamReader<EncodeBatchRequest> requestStream, IServerStreamWriter<EncodeBatchResponse> responseStream, ServerCallContext context)
+    {
+        while (await requestStream.MoveNext(context.CancellationToken))
+        {
+            EncodeBatchRequest request = requestStream.Current;
+            ITextTokenizer tokenizer = await catalog.GetAsync(request.Tokenizer, context.CancellationToken);
+            int[][] ids = tokenizer.EncodeAll(request.Texts, context.CancellationToken);
+            var response = new EncodeBatchResponse();
+            foreach (int[] text in ids)
+            {
+                response.Counts.Add(text.Length);
+                if (!request.CountsOnly)
+                    response.Ids.AddRange(text);
+            }
+
+            await responseStream.WriteAsync(response, context.CancellationToken);
+        }
+    }
+
+    public override async Task<ApplyChatTemplateResponse> ApplyChatTemplate(ApplyChatTemplateRequest request, ServerCallContext context)
+    {
+        ITextTokenizer tokenizer = await catalog.GetAsync(request.Tokenizer, context.CancellationToken);
+        string text = await chats.RenderAsync(request, context.CancellationToken);
+        return new ApplyChatTemplateResponse { Text = text, Ids = { tokenizer.EncodeWithSpecialTokens(text) } };
     }
 
     public override async Task<DecodeResponse> Decode(DecodeRequest request, ServerCallContext context)
@@ -36,12 +62,15 @@ internal sealed class TokenizerGrpcService(TokenizerCatalog catalog, SpecChecks 
     {
         ITextTokenizer tokenizer = await catalog.GetAsync(request.Tokenizer, context.CancellationToken);
         var response = new CountTokensResponse();
+        var ids = new TokenBuffer();
         foreach (string text in request.Texts)
         {
-            long count = tokenizer.Encode(text).Length;
-            response.Counts.Add(count);
-            response.TotalTokens += count;
-            response.TotalUtf8Bytes += Encoding.UTF8.GetByteCount(text);
+            ids.Clear();
+            byte[] utf8 = Encoding.UTF8.GetBytes(text);
+            tokenizer.Encode(utf8, ids);
+            response.Counts.Add(ids.Count);
+            response.TotalTokens += ids.Count;
+            response.TotalUtf8Bytes += utf8.Length;
         }
 
         return response;

@@ -12,6 +12,7 @@ public static class TokenizerModule
     {
         WebApplicationBuilder builder = DroverHost.CreateBuilder(ServiceNames.Tokenizer, args);
         builder.Services.AddSingleton<TokenizerCatalog>();
+        builder.Services.AddSingleton<ChatRenderer>();
         builder.Services.AddSingleton<SpecChecks>();
         builder.Services.AddJobs(builder.Configuration);
         builder.Services.AddJobExecutor<TokenizerTrainingExecutor>();

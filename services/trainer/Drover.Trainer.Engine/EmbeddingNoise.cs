@@ -26,7 +26,7 @@ internal sealed class EmbeddingNoise(double alpha, long seed)
         Tensor noise = zeros(x.shape, device: CPU);
         Fill(TensorMemory.FloatsOf(noise), (int)x.shape[1], batch, first, step);
         // Summed in fp32 and rounded once.
-        x.add_(noise.to(x.device));
+        x.add_(noise.to(x.device), HeldScalars.One);
     }
 
     private void Fill(Span<float> noise, int hidden, MicroBatch batch, long first, long step)

@@ -46,7 +46,10 @@ public sealed record EngineSpec
     /// </summary>
     public bool HasBase { get; init; }
 
-    /// <summary>The learning rate over steps.</summary>
+    /// <summary>Where the stage of the run begins.</summary>
+    public StageStart Start { get; init; }
+
+    /// <summary>The learning rate over steps, counted from <see cref="StageStart.ScheduleStep"/>.</summary>
     public required ScheduleSpec Schedule { get; init; }
 
     /// <summary>Of <see cref="Precision.Fp16"/>.</summary>

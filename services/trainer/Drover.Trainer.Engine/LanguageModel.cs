@@ -36,6 +36,17 @@ public sealed class LanguageModel : IDisposable
         Weights = [.. Blocks.Blocks.SelectMany(b => b.Weights.Select(w => StateSlice.Whole(LogicalTensor.Weight, w.Name, w.Shape)))];
     }
 
+    // Uses the weights that a training engine has here, as they stand; they stay its own.
+    internal LanguageModel(LlamaConfig config, Precision precision, IReadOnlyList<BlockWeights> lent)
+    {
+        Device device = lent[0].Flat!.device;
+        _attention = new CachedAttention(FlashAttention.For(device, LlamaPart.TypeOf(precision), config.HeadSize));
+        Blocks = new LlamaPart(config, precision, PartSpan.Whole(config), attention: _attention, device: device);
+        for (int i = 0; i < lent.Count; i++)
+            Blocks.Blocks[i].Attach(lent[i].Flat!);
+        Weights = [];
+    }
+
     /// <summary>Its config.</summary>
     public LlamaConfig Config => Blocks.Config;
 

@@ -1,3 +1,4 @@
+using Drover.Formats.Adapters;
 using Drover.Formats.Datasets;
 using Drover.Formats.HuggingFace;
 using Drover.Trainer.Collectives;
@@ -39,12 +40,15 @@ public sealed class SpeedProbe : IDisposable
         int replicas = stage.DataParallel(_group.WorldSize);
         _microBatches = Math.Min(MostMicroBatches, spec.GlobalBatchRows / (spec.MicroBatchRows * replicas));
         LlamaConfig small = config with { NumHiddenLayers = layers };
+        // Patterns may be of layers that the small model has not.
+        LoraSpec? lora = spec.Lora is { } whole && whole.Problems(small).Any() ? whole with { Targets = LoraSpec.AllLinear, ModulesToSave = [] } : spec.Lora;
         EngineSpec probed = spec with
         {
             Parallel = stage,
             GlobalBatchRows = _microBatches * spec.MicroBatchRows * replicas,
             Activations = spec.Activations.Mode == RecomputeMode.Blocks ? spec.Activations with { Mode = RecomputeMode.None, Blocks = 0 } : spec.Activations,
-            Rates = spec.Rates.Problems(small).Any() ? new WeightRates() : spec.Rates,
+            Rates = spec.Rates.Problems(small, lora).Any() ? new WeightRates() : spec.Rates,
+            Lora = lora,
             Guard = new GuardSpec { OnNotFinite = AnomalyAction.Skip, MaxSkipsInRow = int.MaxValue, WindowSteps = int.MaxValue },
         };
         _engine = new TrainingEngine(probed, small, _group, new ProbeRows(small.VocabSize, rows));

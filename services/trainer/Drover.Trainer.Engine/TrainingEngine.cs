@@ -136,8 +136,30 @@ public sealed class TrainingEngine : IDisposable
         LossScale = _spec.Precision == Precision.Fp16 ? lossScale ?? _spec.LossScale.Start : null;
     }
 
+    /// <summary>
+    /// Begins a stage with the weights of a saved state of the stage before. The guard forgets what losses were like; the loss scale goes on. Every rank calls it.
+    /// </summary>
+    /// <param name="read">Fills slices, as in <see cref="LoadState"/>.</param>
+    /// <param name="lossScale">Where it stood.</param>
+    /// <param name="guard">What it knew.</param>
+    /// <param name="keepMoments">Whether the moments go on too; else they and the counts of skipped steps begin at zero.</param>
+    public void BeginStage(StateReader read, LossScaleState? lossScale, GuardState? guard, bool keepMoments)
+    {
+        LoadState(
+            _spec.Start.Step,
+            (slice, values) =>
+            {
+                if (keepMoments || slice.Kind == LogicalTensor.Weight)
+                    read(slice, values);
+                else
+                    values.Clear();
+            },
+            keepMoments ? lossScale : lossScale is null ? null : lossScale with { SkippedSteps = 0 },
+            GuardState.Start with { SkippedSteps = keepMoments ? guard?.SkippedSteps ?? 0 : 0 });
+    }
+
     /// <summary>Leaves rows out: those of the next step are of this batch (counted in global batches over the order of rows), or of a later one where the run is there already.</summary>
-    public void SkipToBatch(long batch) => Guard = Guard with { SkippedBatches = Math.Max(Guard.SkippedBatches, batch - StepsDone) };
+    public void SkipToBatch(long batch) => Guard = Guard with { SkippedBatches = Math.Max(Guard.SkippedBatches, batch - (StepsDone - _spec.Start.Step)) };
 
     /// <summary>Copies a slice of <see cref="State"/> out.</summary>
     public void CopyState(StateSlice slice, Span<float> destination) => _model.CopyState(slice, destination);
@@ -166,13 +188,29 @@ public sealed class TrainingEngine : IDisposable
         _pass.ReadLosses();
 
         long optimizing = Stopwatch.GetTimestamp();
-        double rate = _spec.Optimizer.LearningRate * _spec.Schedule.FactorAt(step);
+        double rate = _spec.Optimizer.LearningRate * _spec.Schedule.FactorAt(step - _spec.Start.ScheduleStep);
         // Every rank of a tensor group has the loss of its head whole.
         double loss = _grid.World.Sum(_grid.Tensor.Rank == 0 ? _pass.LossSum : 0) / counts[0];
         (double norm, StepAnomaly? anomaly) = Update(step, rate, loss, microBatches);
         if (anomaly is not { Action: AnomalyAction.Rollback })
             StepsDone = step;
         return new StepResult(step, loss, norm, rate, (long)counts[0], (long)counts[1], Stopwatch.GetElapsedTime(started).TotalSeconds, _pass.ForwardSeconds, _pass.BackwardSeconds, Stopwatch.GetElapsedTime(optimizing).TotalSeconds, ModelFlops.OfStep(Config, counts[1], counts[0], counts[2], _trained), lossScale, SkippedSteps, anomaly);
+    }
+
+    /// <summary>The model as it stands, to continue texts with, until the next step; the caller's to dispose. For layouts that keep all weights on each rank.</summary>
+    /// <exception cref="InvalidOperationException">This layout does not.</exception>
+    public LanguageModel BorrowModel()
+    {
+        if (!_spec.Parallel.KeepsModelWhole)
+            throw new InvalidOperationException("No rank of this layout has all weights.");
+        // Weights may still be on their way from the update.
+        foreach (BlockState state in _model.States.Values)
+        {
+            state.Acquire();
+            state.Release();
+        }
+
+        return new LanguageModel(Config, _spec.Precision, _model.Parts[0].Blocks);
     }
 
     /// <summary>Loss of the model as it stands on rows that are not trained on; changes nothing. Every rank calls it.</summary>
@@ -211,7 +249,7 @@ public sealed class TrainingEngine : IDisposable
             LossScale = next;
         if (isUpdated)
         {
-            UpdateWeights(step - SkippedSteps, rate, norm, lossScale);
+            UpdateWeights(step - _spec.Start.MomentsStep - SkippedSteps, rate, norm, lossScale);
             Guard = _spec.Guard.Updated(Guard, loss, norm);
         }
         else if (anomaly is { Action: AnomalyAction.Skip })
@@ -240,8 +278,8 @@ public sealed class TrainingEngine : IDisposable
         throw new DroverException(FailureCode.Internal, verdict.Reason, $"{message}. {why}. Look at those rows, lower the learning rate, train in {(LossScale is null ? "fp32" : "bf16 or fp32")}, or let the guard skip such steps or roll back.");
     }
 
-    // In the order of rows, counted from 0: those that were left out are behind the run.
-    private long BatchOf(long step) => step - 1 + Guard.SkippedBatches;
+    // In the order of the stage's rows, counted from 0: those that were left out are behind the run.
+    private long BatchOf(long step) => step - 1 - _spec.Start.Step + Guard.SkippedBatches;
 
     private void UpdateWeights(long updates, double rate, double norm, double lossScale)
     {
@@ -273,7 +311,7 @@ public sealed class TrainingEngine : IDisposable
     private List<MicroBatch> ReadMicroBatches(long step)
     {
         var batches = new List<MicroBatch>(_stepRows.Accumulation);
-        foreach (long[] ids in _stepRows.IdsOf(BatchOf(step), _grid.Coordinates.Data))
+        foreach (long[] ids in _stepRows.IdsOf((_spec.Start.Row / _spec.GlobalBatchRows) + BatchOf(step), _grid.Coordinates.Data))
         {
             PackedRow[] rows = [.. ids.Select(_rows.Read)];
             LanguageModel.CheckIds(Config, rows);

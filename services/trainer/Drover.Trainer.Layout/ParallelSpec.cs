@@ -85,6 +85,10 @@ public sealed record ParallelSpec
     [JsonIgnore]
     public int RanksPerReplica => TensorParallel * PipelineParallel * SequenceParallel;
 
+    /// <summary>Every rank has all compute weights, between steps too.</summary>
+    [JsonIgnore]
+    public bool KeepsModelWhole => RanksPerReplica == 1 && Placement is not (StatePlacement.Zero3 or StatePlacement.Gemini);
+
     /// <summary>Replicas that have rows of their own.</summary>
     public int DataParallel(int ranks) => ranks / RanksPerReplica;
 

@@ -15,19 +15,20 @@ public static class AtenScripts
             return torch._fused_rms_norm(x, [x.size(-1)], weight, eps)
 
         def rms_norm_backward(dy: Tensor, x: Tensor, rstd: Tensor, weight: Tensor):
-            n = x.to(6) * rstd
             g = dy.to(6)
-            dw = torch.sum(g * n, [0])
-            gw = g * weight.to(6)
-            c = torch.mean(gw * n, [-1], keepdim=True)
-            return ((gw - n * c) * rstd).to(x.dtype), dw
+            w = weight.to(6)
+            dx, dw, none = torch.native_layer_norm_backward(g, x.to(6), [x.size(-1)], torch.zeros_like(rstd), rstd, w, None, [True, True, False])
+            return dx.addcmul_(torch.mv(g, w).unsqueeze(1), rstd, value=1.0 / x.size(-1)).to(x.dtype), dw
 
         def row_squares(weight: Tensor) -> Tensor:
             return torch.linalg_vector_norm(weight, 2, [1], False, dtype=6).square()
 
         def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
             half = x.size(-1) // 2
-            return x * cos + torch.cat([-x[..., half:], x[..., :half]], -1) * sin
+            out = x * cos
+            out[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-1.0)
+            out[..., half:].addcmul_(x[..., :half], sin[..., half:])
+            return out
 
         def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float) -> Tensor:
             s = torch.baddbmm(mask.expand(q.size(0), -1, -1), q, k.transpose(1, 2), beta=1.0, alpha=scale)
@@ -70,8 +71,8 @@ public static class AtenScripts
             gate = gate_up[:, :inner]
             up = gate_up[:, inner:]
             d = torch.empty_like(gate_up)
-            d[:, :inner] = torch.silu_backward(dy * up, gate)
-            d[:, inner:] = torch.silu(gate).mul_(dy)
+            torch.silu_backward(dy * up, gate, grad_input=d[:, :inner])
+            torch.mul(torch.silu(gate), dy, out=d[:, inner:])
             return d
 
         def adamw(params: List[Tensor], grads: List[Tensor], exp_avgs: List[Tensor], exp_avg_sqs: List[Tensor], steps: List[Tensor], scale: Tensor, lr: float, beta1: float, beta2: float, decay: float, eps: float):
@@ -86,7 +87,10 @@ public static class AtenScripts
     /// <summary>RMSNorm over the last dim, statistics in fp32 whatever the type (Zhang and Sennrich, 2019): the result, and 1 / root mean square, [tokens, 1], fp32.</summary>
     public static (Tensor Result, Tensor Rstd) RmsNorm(Tensor x, Tensor weight, double epsilon) => Two(Unit.invoke("rms_norm", x, weight, epsilon));
 
-    /// <summary>Gradients of <see cref="RmsNorm"/>: of x in its type, and of the weight in fp32.</summary>
+    /// <summary>
+    /// Gradients of <see cref="RmsNorm"/>: of x [tokens, hidden] in its type, and of the weight in fp32. libtorch has no fused kernel for them on CPUs;
+    /// that of layer norm, told that the mean is 0, differs by one term, the mean of the weighted gradient, which is added back.
+    /// </summary>
     public static (Tensor Input, Tensor Weight) RmsNormBackward(Tensor gradient, Tensor x, Tensor rstd, Tensor weight) => Two(Unit.invoke("rms_norm_backward", gradient, x, rstd, weight));
 
     /// <summary>Sum of squares of each row of a matrix, [rows], fp32 whatever its type.</summary>

@@ -41,8 +41,8 @@ internal sealed class AttentionHalf(LlamaConfig config, BlockWeights weights, in
         LowRank.Kept? outAdapters = _outAdapters?.Forward(mixed, projected, batch);
         Tensor left = borders.Leave(projected);
         if (config.HasOutputBias)
-            left = left.add(weights[_o + "bias"]);
-        Tensor output = left.add(x).MoveToOuterDisposeScope();
+            left = left.add(weights[_o + "bias"], HeldScalars.One);
+        Tensor output = left.add(x, HeldScalars.One).MoveToOuterDisposeScope();
         return (output, keep ? new Kept(rstd, entered, q, k, v, attended, mixed, headNorms, more, inAdapters, outAdapters) : null);
     }
 
@@ -66,8 +66,8 @@ internal sealed class AttentionHalf(LlamaConfig config, BlockWeights weights, in
         _inAdapters?.Backward(dqkv, kept.Entered, kept.InAdapters!, batch, dentered, flat);
         Tensor dnormed = borders.EnterGradient(dentered);
         (Tensor dx, Tensor dw) = AtenScripts.RmsNormBackward(dnormed, x, kept.Rstd, weights[_norm]);
-        weights.GradientOf(flat, _norm, _norm)?.add_(dw);
-        return dx.add_(gradient).MoveToOuterDisposeScope();
+        weights.GradientOf(flat, _norm, _norm)?.add_(dw, HeldScalars.One);
+        return dx.add_(gradient, HeldScalars.One).MoveToOuterDisposeScope();
     }
 
     private static Tensor HeadsFirst(Tensor t) => t.transpose(0, 1).contiguous();

@@ -30,8 +30,8 @@ internal sealed class FeedForwardHalf(LlamaConfig config, BlockWeights weights, 
         LowRank.Kept? outAdapters = _outAdapters?.Forward(gated, down, batch);
         Tensor left = borders.Leave(down);
         if (config.HasMlpBias)
-            left = left.add(weights[_down + "bias"]);
-        Tensor output = left.add(x).MoveToOuterDisposeScope();
+            left = left.add(weights[_down + "bias"], HeldScalars.One);
+        Tensor output = left.add(x, HeldScalars.One).MoveToOuterDisposeScope();
         return (output, keep ? new Kept(rstd, entered, gateUp, inAdapters, outAdapters) : null);
     }
 
@@ -54,8 +54,8 @@ internal sealed class FeedForwardHalf(LlamaConfig config, BlockWeights weights, 
         _inAdapters?.Backward(dgateUp, kept.Entered, kept.InAdapters!, batch, dentered, flat);
         Tensor dnormed = borders.EnterGradient(dentered);
         (Tensor dx, Tensor dw) = AtenScripts.RmsNormBackward(dnormed, x, kept.Rstd, weights[_norm]);
-        weights.GradientOf(flat, _norm, _norm)?.add_(dw);
-        return dx.add_(gradient).MoveToOuterDisposeScope();
+        weights.GradientOf(flat, _norm, _norm)?.add_(dw, HeldScalars.One);
+        return dx.add_(gradient, HeldScalars.One).MoveToOuterDisposeScope();
     }
 
     /// <summary>What the backward pass needs.</summary>

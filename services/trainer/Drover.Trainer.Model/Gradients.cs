@@ -15,7 +15,10 @@ internal static class Gradients
         if (dy.dtype == ScalarType.Float32)
             sum.addmm_(dy.t(), x, 1, (float)scale);
         else
-            sum.add_(dy.t().matmul(x), scale);
+        {
+            using TorchSharp.Scalar held = scale;
+            sum.add_(dy.t().matmul(x), held);
+        }
     }
 
     /// <summary>sum += the rows of dy added up: of a bias; nothing where there is no sum.</summary>
@@ -24,6 +27,6 @@ internal static class Gradients
         if (sum is null)
             return;
         using var scope = NewDisposeScope();
-        sum.add_(dy.sum(0, type: ScalarType.Float32));
+        sum.add_(dy.sum(0, type: ScalarType.Float32), HeldScalars.One);
     }
 }

@@ -35,19 +35,20 @@ public static class HeadLoss
             Tensor targetLogits = logits.gather(1, target).mul_(isHere);
             vocabulary.Sum(targetLogits);
             (Tensor probabilities, Tensor normalizer) = Softmax(logits, vocabulary);
-            loss.add_((normalizer - targetLogits).sum(ScalarType.Float64));
+            loss.add_((normalizer - targetLogits).sum(ScalarType.Float64), HeldScalars.One);
             if (hiddenGradient is null)
                 continue;
             // d loss / d logits = softmax - one-hot.
             probabilities.scatter_add_(1, target, isHere.neg());
             // fp16 holds small probabilities only once they are scaled up; elsewhere the smaller tensors are scaled.
+            using TorchSharp.Scalar held = scale;
             bool isEarly = hidden.dtype == ScalarType.Float16;
-            Tensor gradient = (isEarly ? probabilities.mul_(scale) : probabilities).to(hidden.dtype);
+            Tensor gradient = (isEarly ? probabilities.mul_(held) : probabilities).to(hidden.dtype);
             // With a large vocabulary the largest tensors of the step: none longer than it is needed.
             probabilities.Dispose();
-            double late = isEarly ? 1 : scale;
-            hiddenGradient.narrow(0, start, count).copy_(gradient.matmul(matrix).mul_(late));
-            Gradients.AddProduct(matrixGradient, matrixGradient is null || matrixGradient.shape[0] == gradient.shape[1] ? gradient : gradient.narrow(1, firstGradientRow, matrixGradient.shape[0]), h, late);
+            Tensor product = gradient.matmul(matrix);
+            hiddenGradient.narrow(0, start, count).copy_(isEarly ? product : product.mul_(held));
+            Gradients.AddProduct(matrixGradient, matrixGradient is null || matrixGradient.shape[0] == gradient.shape[1] ? gradient : gradient.narrow(1, firstGradientRow, matrixGradient.shape[0]), h, isEarly ? 1 : scale);
         }
 
         return loss;
@@ -73,7 +74,7 @@ public static class HeadLoss
         vocabulary.Max(top);
         Tensor sum = (here - top).exp();
         vocabulary.Sum(sum);
-        Tensor all = top + sum.log();
+        Tensor all = top.add(sum.log(), HeldScalars.One);
         probabilities.mul_((here - all).exp());
         return (probabilities, all);
     }

@@ -20,7 +20,7 @@ internal sealed class HeadNorm(BlockWeights weights, string name, double epsilon
     public Tensor Backward(Tensor gradient, Kept kept, Tensor flat)
     {
         (Tensor dx, Tensor dw) = AtenScripts.RmsNormBackward(gradient.reshape(kept.Rows.shape), kept.Rows, kept.Rstd, weights[name]);
-        weights.GradientOf(flat, name, name)?.add_(dw);
+        weights.GradientOf(flat, name, name)?.add_(dw, HeldScalars.One);
         return dx.view(gradient.shape);
     }
 

@@ -127,7 +127,7 @@ public sealed class LlamaPart : IDisposable
         (Tensor rows, Tensor? isHere) = VocabularyRows.Locate(batch.Ids, _vocabulary, EmbeddingBlock.RowCountOf(LlamaTensors.Embedding), first, matrix.shape[0]);
         Tensor dx = _borders.LeaveGradient(gradient).to(ScalarType.Float32);
         if (matrix.shape[0] > 0)
-            matrix.index_add_(0, rows, isHere is null ? dx : dx.mul(isHere.unsqueeze(1)), 1);
+            matrix.index_add_(0, rows, isHere is null ? dx : dx.mul(isHere.unsqueeze(1)), HeldScalars.One);
     }
 
     // The gradient of a weight, or of those of its rows that are trained by themselves, and the first of them; null where it is frozen.
@@ -162,7 +162,7 @@ public sealed class LlamaPart : IDisposable
         Tensor enteredGradient = zeros_like(entered);
         enteredGradient.index_copy_(0, batch.Labelled, hiddenGradient);
         (Tensor dx, Tensor dw) = AtenScripts.RmsNormBackward(_borders.EnterGradient(enteredGradient), x, rstd, norm);
-        HeadBlock.GradientOf(flat, LlamaTensors.FinalNorm, LlamaTensors.FinalNorm)?.add_(dw);
+        HeadBlock.GradientOf(flat, LlamaTensors.FinalNorm, LlamaTensors.FinalNorm)?.add_(dw, HeldScalars.One);
         return (loss.MoveToOuterDisposeScope(), dx.MoveToOuterDisposeScope());
     }
 

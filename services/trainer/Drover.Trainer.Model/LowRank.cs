@@ -57,7 +57,7 @@ internal sealed class LowRank
             if (_lora.Dora)
                 kept.Add(AddDora(product, x, dropped, part, added));
             else
-                part.add_(added);
+                part.add_(added, HeldScalars.One);
         }
 
         return new Kept(kept);
@@ -97,7 +97,7 @@ internal sealed class LowRank
             if (_lora.Dora)
             {
                 KeptOfProduct its = kept.Products[i];
-                _weights.GradientOf(flat, product.Magnitude, product.Magnitude)?.add_((dy * its.Unscaled).sum(0, type: ScalarType.Float32).div_(its.Norm));
+                _weights.GradientOf(flat, product.Magnitude, product.Magnitude)?.add_((dy * its.Unscaled).sum(0, type: ScalarType.Float32).div_(its.Norm), HeldScalars.One);
                 if (mask is not null)
                     throughWeights = Sum(throughWeights, (dy * (its.Factor - 1)).matmul(_weights[product.Weight]));
                 dy = dy * its.Factor;
@@ -111,18 +111,18 @@ internal sealed class LowRank
         Product[] adapted = [.. _products.Where(p => p.IsAdapted)];
         Gradients.AddProduct(_weights.GradientOf(flat, adapted[0].A, adapted[^1].A), dt, dropped);
         Tensor back = Sum(throughWeights, dt.matmul(AllOfA()));
-        dx.add_(mask is null ? back : back.mul_(mask));
+        dx.add_(mask is null ? back : back.mul_(mask), HeldScalars.One);
     }
 
-    private static Tensor Sum(Tensor? sum, Tensor more) => sum is null ? more : sum.add_(more);
+    private static Tensor Sum(Tensor? sum, Tensor more) => sum is null ? more : sum.add_(more, HeldScalars.One);
 
     private KeptOfProduct AddDora(Product product, Tensor x, Tensor dropped, Tensor part, Tensor added)
     {
         Tensor weight = _weights[product.Weight];
         Tensor norm = Norm(weight, product), factor = _weights[product.Magnitude].to(ScalarType.Float32).div(norm).to(x.dtype);
         Tensor u = ReferenceEquals(x, dropped) ? WithoutBias(part, product) : dropped.matmul(weight.t());
-        part.add_((factor - 1) * u).add_(added * factor);
-        return new KeptOfProduct(u.add_(added), factor, norm);
+        part.add_((factor - 1) * u, HeldScalars.One).add_(added * factor, HeldScalars.One);
+        return new KeptOfProduct(u.add_(added, HeldScalars.One), factor, norm);
     }
 
     // Where ranks hold columns, biases are added after the sum over the ranks.
@@ -134,7 +134,8 @@ internal sealed class LowRank
     {
         Tensor a = _weights[product.A], b = _weights[product.B].to(ScalarType.Float32);
         Tensor cross = weight.matmul(a.t()).to(ScalarType.Float32).mul_(b).sum(1), squared = b.matmul(a.matmul(a.t()).to(ScalarType.Float32)).mul_(b).sum(1);
-        Tensor sum = AtenScripts.RowSquares(weight) + (cross * (2 * _lora.Scale)) + (squared * (_lora.Scale * _lora.Scale));
+        using TorchSharp.Scalar twice = 2 * _lora.Scale, square = _lora.Scale * _lora.Scale;
+        Tensor sum = AtenScripts.RowSquares(weight).add(cross.mul(twice), HeldScalars.One).add(squared.mul(square), HeldScalars.One);
         _columnsOver?.SumOverParts(sum);
         // Rounded as the lengths are, so that both are equal where nothing was trained yet.
         return sum.clamp_(min: 1e-30).sqrt_().to(weight.dtype).to(ScalarType.Float32);

@@ -38,11 +38,12 @@ public sealed class TiledAttention : IAttention
             using var inner = NewDisposeScope();
             (Tensor tileQ, Tensor tileK, Tensor tileV) = AtenScripts.AttendBackward(Queries(q, tile), Keys(keys, tile), Keys(values, tile), Queries(gradient, tile), visible.MaskOf(tile), scale);
             Queries(dq, tile).copy_(tileQ);
-            Keys(dk, tile).add_(tileK);
-            Keys(dv, tile).add_(tileV);
+            Keys(dk, tile).add_(tileK, HeldScalars.One);
+            Keys(dv, tile).add_(tileV, HeldScalars.One);
         }
 
-        return (dq.mul_(scale).MoveToOuterDisposeScope(), OfKeyHeads(dk.mul_(scale), k).MoveToOuterDisposeScope(), OfKeyHeads(dv, v).MoveToOuterDisposeScope());
+        using TorchSharp.Scalar held = scale;
+        return (dq.mul_(held).MoveToOuterDisposeScope(), OfKeyHeads(dk.mul_(held), k).MoveToOuterDisposeScope(), OfKeyHeads(dv, v).MoveToOuterDisposeScope());
     }
 
     /// <summary>Key heads repeated so that each query head has its own: [query heads, tokens, size].</summary>

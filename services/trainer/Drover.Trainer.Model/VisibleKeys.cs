@@ -100,7 +100,7 @@ public sealed class VisibleKeys : IDisposable
         using var scope = NewDisposeScope();
         Tensor plain = full(TileSize, _reach + TileSize, _hidden, _type, _device).triu(_reach + 1);
         if (_window < _reach + TileSize)
-            plain.add_(full(TileSize, _reach + TileSize, _hidden, _type, _device).tril(_reach - _window));
+            plain.add_(full(TileSize, _reach + TileSize, _hidden, _type, _device).tril(_reach - _window), HeldScalars.One);
         return _plain = plain.DetachFromDisposeScope();
     }
 }

@@ -58,7 +58,8 @@ internal sealed class RingAttention(ICollectives sequence) : IAttention
             pair = next;
         }
 
-        return (dq.mul_(scale).MoveToOuterDisposeScope(), dpair[0].mul(scale).MoveToOuterDisposeScope(), dpair[1].clone().MoveToOuterDisposeScope());
+        using TorchSharp.Scalar held = scale;
+        return (dq.mul_(held).MoveToOuterDisposeScope(), dpair[0].mul(held).MoveToOuterDisposeScope(), dpair[1].clone().MoveToOuterDisposeScope());
     }
 
     // Whose keys are here at a turn.
@@ -78,7 +79,7 @@ internal sealed class RingAttention(ICollectives sequence) : IAttention
             (Tensor part, Tensor partNormalizer) = AtenScripts.AttendPartly(Queries(q, tile), Keys(keys, tile, source), Keys(values, tile, source), visible.MaskOf(tile), scale);
             Tensor before = Queries(normalizer, tile), after = logaddexp(before, partNormalizer);
             Tensor sum = Queries(output, tile);
-            sum.mul_((before - after).exp()).add_(part.mul_((partNormalizer - after).exp()));
+            sum.mul_((before - after).exp()).add_(part.mul_((partNormalizer - after).exp()), HeldScalars.One);
             before.copy_(after);
         }
     }
@@ -95,13 +96,13 @@ internal sealed class RingAttention(ICollectives sequence) : IAttention
             using var inner = NewDisposeScope();
             (Tensor tileQ, Tensor tileK, Tensor tileV) = AtenScripts.AttendPartlyBackward(
                 Queries(q, tile), Keys(keys, tile, source), Keys(values, tile, source), Queries(gradient, tile), Queries(delta, tile), Queries(normalizer, tile), visible.MaskOf(tile), scale);
-            Queries(dq, tile).add_(tileQ);
-            Keys(dk, tile, source).add_(tileK);
-            Keys(dv, tile, source).add_(tileV);
+            Queries(dq, tile).add_(tileQ, HeldScalars.One);
+            Keys(dk, tile, source).add_(tileK, HeldScalars.One);
+            Keys(dv, tile, source).add_(tileV, HeldScalars.One);
         }
 
-        dpair[0].add_(TiledAttention.OfKeyHeads(dk, k));
-        dpair[1].add_(TiledAttention.OfKeyHeads(dv, k));
+        dpair[0].add_(TiledAttention.OfKeyHeads(dk, k), HeldScalars.One);
+        dpair[1].add_(TiledAttention.OfKeyHeads(dv, k), HeldScalars.One);
     }
 
     // Tiles count tokens of the whole row; the tensors hold a stretch of them.

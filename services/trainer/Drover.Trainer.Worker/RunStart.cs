@@ -54,7 +54,9 @@ internal sealed class RunStart
     /// <summary>Fills the engine.</summary>
     public void Load(TrainingEngine engine)
     {
-        if (Resume is not null && _resumed is not null)
+        if (Resume is not null && _resumed is not null && _spec.Stage is { } stage && Resume.Manifest.Step == stage.StartStep)
+            engine.BeginStage(ModelSource.StateOf(Resume, _resumed), Resume.Manifest.LossScale, Resume.Manifest.Guard, keepMoments: !stage.ResetsMoments);
+        else if (Resume is not null && _resumed is not null)
             engine.LoadState(Resume.Manifest.Step, ModelSource.StateOf(Resume, _resumed), Resume.Manifest.LossScale, Resume.Manifest.Guard);
         else if (_weights is not null)
             engine.LoadWeights(ModelSource.ReaderOf(_weights.ReadAsync), _adapter is null ? null : ModelSource.ReaderOf(_adapter.ReadAsync));

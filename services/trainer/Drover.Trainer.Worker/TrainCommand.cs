@@ -21,11 +21,13 @@ internal static class TrainCommand
         foreach (PackedDataset dataset in rows.Datasets)
             CheckVocabulary(dataset.Manifest, config, dataset.Prefix);
         string names = string.Join(", ", rows.Datasets.Select(d => d.Prefix));
-        if (resume is not null && resume.Manifest.DatasetHash != rows.Hash)
+        // A stage that begins may have another dataset than the one before.
+        bool begins = train.Stage is { } stage && resume?.Manifest.Step == stage.StartStep;
+        if (resume is not null && !begins && resume.Manifest.DatasetHash != rows.Hash)
             throw new DroverException(FailureCode.FailedPrecondition, "DATASET_CHANGED", $"The dataset '{names}' is not the one that '{train.ResumeFrom}' was trained on. Start a run of another name.");
 
-        long steps = TotalSteps(train, rows.Order.RowsPerEpoch);
-        using var engine = new TrainingEngine(EngineSpecOf(rank, train, steps) with { Lora = start.Lora, HasBase = train.HasBase }, config, rank.Collectives, rows.Source, rows.Order);
+        long stageSteps = TotalSteps(train, rows.Order.RowsPerEpoch), steps = stageSteps + (train.Stage?.StartStep ?? 0);
+        using var engine = new TrainingEngine(EngineSpecOf(rank, train, stageSteps) with { Lora = start.Lora, HasBase = train.HasBase }, config, rank.Collectives, rows.Source, rows.Order);
         start.Load(engine);
         engine.SkipToBatch(train.FirstBatch);
         engine.PlaceOfRow = new RowPlaces(rows.Datasets).Of;
@@ -51,7 +53,7 @@ internal static class TrainCommand
             Tensors = [],
         };
         using HeldOutEvaluation? heldOut = await HeldOutEvaluation.OpenAsync(rank, train.HeldOut, config).ConfigureAwait(false);
-        using var loop = new TrainLoop(rank, train, engine, blank, steps, heldOut);
+        using var loop = new TrainLoop(rank, train, engine, blank, steps, heldOut, await TextSamples.OpenAsync(rank, train.Samples).ConfigureAwait(false));
         await loop.RunAsync().ConfigureAwait(false);
     }
 
@@ -69,6 +71,7 @@ internal static class TrainCommand
     private static EngineSpec EngineSpecOf(RankContext rank, TrainSpec train, long steps) => new()
     {
         Device = rank.Device,
+        Start = train.Stage is { } stage ? new StageStart(stage.StartStep, stage.FirstRow, stage.MomentsStep, stage.ContinuesSchedule ? 0 : stage.StartStep) : default,
         Precision = EvaluateCommand.PrecisionOf(rank.Spec),
         GlobalBatchRows = train.GlobalBatchRows,
         MicroBatchRows = rank.Spec.MicroBatchRows,
@@ -85,7 +88,7 @@ internal static class TrainCommand
             WeightDecay = train.WeightDecay,
         },
         Rates = train.Rates,
-        Schedule = ScheduleOf(train.Schedule, steps),
+        Schedule = ScheduleOf(train.Schedule, train.Stage is { ContinuesSchedule: true } continued ? continued.RunSteps : steps),
         LossScale = new LossScaleSpec
         {
             Initial = train.LossScale.Initial,

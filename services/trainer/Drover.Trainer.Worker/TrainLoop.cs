@@ -14,6 +14,7 @@ internal sealed class TrainLoop : IDisposable
     private readonly TrainingEngine _engine;
     private readonly long _steps;
     private readonly HeldOutEvaluation? _heldOut;
+    private readonly TextSamples? _samples;
     private readonly CheckpointSaver _saver;
     private readonly StepProfile _profile;
     private readonly RunBoard? _board;
@@ -27,9 +28,10 @@ internal sealed class TrainLoop : IDisposable
     /// <param name="state">Where the run stands, as a manifest without shards.</param>
     /// <param name="steps">Where it ends.</param>
     /// <param name="heldOut">What it is evaluated on, or null.</param>
-    public TrainLoop(RankContext rank, TrainSpec spec, TrainingEngine engine, CheckpointManifest state, long steps, HeldOutEvaluation? heldOut)
+    /// <param name="samples">Texts that it continues for TensorBoard, or null.</param>
+    public TrainLoop(RankContext rank, TrainSpec spec, TrainingEngine engine, CheckpointManifest state, long steps, HeldOutEvaluation? heldOut, TextSamples? samples)
     {
-        (_rank, _spec, _engine, _state, _steps, _heldOut) = (rank, spec, engine, state, steps, heldOut);
+        (_rank, _spec, _engine, _state, _steps, _heldOut, _samples) = (rank, spec, engine, state, steps, heldOut, samples);
         _saver = new CheckpointSaver(rank, engine);
         _profile = new StepProfile(rank, spec, engine);
         _board = RunBoard.Open(rank, spec);
@@ -40,7 +42,7 @@ internal sealed class TrainLoop : IDisposable
     public async Task RunAsync()
     {
         long begun = _engine.StepsDone;
-        _rank.Events.Write(new WorkerEvent { Started = new StartedEvent(begun, _steps) });
+        _rank.Events.Write(new WorkerEvent { Started = new StartedEvent(begun, _spec.Stage?.RunSteps ?? _steps) });
         bool stopped = false;
         if (begun == 0 && begun < _steps)
             Evaluate();
@@ -70,6 +72,8 @@ internal sealed class TrainLoop : IDisposable
                 _rank.Events.Write(new WorkerEvent { Warning = $"{anomaly.Message}. {(anomaly.Action == AnomalyAction.Skip ? "The update was skipped." : "The run goes on.")}" });
             if (written)
                 await FinishSaveAsync().ConfigureAwait(false);
+            if (_board is not null && _samples?.IsDue(step.Step, _steps) == true)
+                _samples.Write(_engine, _board);
             bool isBest = Evaluate();
             if (isBest || (_spec.CheckpointIntervalSteps > 0 && step.Step % _spec.CheckpointIntervalSteps == 0))
                 await SaveAsync().ConfigureAwait(false);

@@ -21,11 +21,18 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
             throw launcher.MpirunMissing(spec.Ranks);
         if (spec.Device == Device.Cuda)
             await gpus.RequireAsync(spec, cancellation).ConfigureAwait(false);
-        DatasetManifest manifest = await CheckDatasetsAsync(spec, config, cancellation).ConfigureAwait(false);
-        foreach (HeldOutDataset heldOut in spec.HeldOut?.Datasets ?? [])
-            await CheckHeldOutAsync(spec, heldOut.Dataset, manifest, config, cancellation).ConfigureAwait(false);
+        DatasetManifest? longest = null;
+        for (int i = 0; i < Math.Max(1, spec.Stages.Count); i++)
+        {
+            TrainingSpec own = TrainingStages.SpecOf(spec, i);
+            DatasetManifest manifest = await CheckDatasetsAsync(own, config, cancellation).ConfigureAwait(false);
+            foreach (HeldOutDataset heldOut in spec.HeldOut?.Datasets ?? [])
+                await CheckHeldOutAsync(own, heldOut.Dataset, manifest, config, cancellation).ConfigureAwait(false);
+            longest = longest is null || manifest.MaxLength > longest.MaxLength ? manifest : longest;
+        }
+
         await CheckRunNameAsync(spec, cancellation).ConfigureAwait(false);
-        PlannedRun run = Plan(spec, config, RowFacts.Of(manifest), lora);
+        PlannedRun run = Plan(spec, config, RowFacts.Of(longest!), lora);
         MemoryNeeds.Require(run.Plan);
         return run;
     }
@@ -38,11 +45,11 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
     public async Task<PlannedRun> PlanAsync(TrainingSpec spec, int rowTokens, CancellationToken cancellation)
     {
         List<string> problems = TrainingSpecs.PlanProblems(spec);
-        if (rowTokens < 0 || (rowTokens == 0 && TrainingSpecs.Datasets(spec).Count == 0))
+        if (rowTokens < 0 || (rowTokens == 0 && TrainingSpecs.Datasets(TrainingStages.SpecOf(spec, 0)).Count == 0))
             problems.Add($"row_tokens is {rowTokens} and dataset is '{spec.Dataset}': give the tokens of a row, or a dataset that says so");
         (LlamaConfig config, LoraSpec? lora) = await RequireAsync(problems, spec, cancellation).ConfigureAwait(false);
         RowFacts rows = RowFacts.Of(rowTokens);
-        foreach (string dataset in rowTokens == 0 ? TrainingSpecs.Datasets(spec) : [])
+        foreach (string dataset in rowTokens == 0 ? TrainingSpecs.Datasets(TrainingStages.SpecOf(spec, 0)) : [])
         {
             RowFacts its = RowFacts.Of((await PackedDataset.ReadManifestAsync(store, dataset, cancellation).ConfigureAwait(false)).Manifest);
             rows = its.Tokens > rows.Tokens ? its : rows;
@@ -70,7 +77,8 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
             problems.AddRange(ParallelismSpecs.Resolve(spec.Parallelism).Problems(config, TrainingSpecs.Ranks(spec)).Select(p => $"parallelism: {p}"));
             problems.AddRange(ActivationSpecs.Resolve(spec).Problems(config));
             lora = await LoraSpecs.ResolveAsync(store, spec, config, cancellation).ConfigureAwait(false);
-            problems.AddRange(TrainingSpecs.RatesOf(spec).Problems(config, lora));
+            for (int i = 0; i < Math.Max(1, spec.Stages.Count); i++)
+                problems.AddRange(TrainingSpecs.RatesOf(TrainingStages.SpecOf(spec, i)).Problems(config, lora).Select(p => spec.Stages.Count == 0 ? p : $"stages[{i}] '{spec.Stages[i].Name}': {p}"));
             problems.AddRange(lora?.Problems(config) ?? []);
         }
         catch (DroverException) when (problems.Count > 0)

@@ -31,6 +31,7 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
         plan.Speed = (await speeds.PredictAsync([run], spec.PredictSpeed, cancellation).ConfigureAwait(false))[0];
         await store.PutTextAsync(TrainingPlans.Key(spec.Name), JsonFormatter.Default.Format(plan), cancellation).ConfigureAwait(false);
         job.Log(LogLine.Types.Severity.Info, TrainingPlans.Summary(plan));
+        IReadOnlyList<StagePlan> stages = await TrainingStages.PlanAsync(spec, store, cancellation).ConfigureAwait(false);
         int restartsLeft = TrainingSpecs.Restarts(spec);
         (string What, long Step)? lastFault = null;
         (int Count, long FirstBatch) rollbacks = (0, 0);
@@ -40,11 +41,19 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
             var attempt = new Attempt(job, latest);
             if (latest is not null)
                 job.Log(LogLine.Types.Severity.Info, $"Going on from '{latest.Name}'.");
-            WorkerOutcome outcome = await RunAttemptAsync(job, spec, start, attempt, rollbacks.FirstBatch, cancellation).ConfigureAwait(false);
+            StagePlan stage = TrainingStages.At(stages, latest?.Step ?? 0);
+            WorkerOutcome outcome = await RunAttemptAsync(job, spec, stage, start, attempt, rollbacks.FirstBatch, cancellation).ConfigureAwait(false);
             if (attempt.PublishFailure is { } failure)
                 throw failure;
             if (attempt.Ended is { } ended && outcome.ExitCode == 0)
             {
+                if (!ended.Stopped && stage != stages[^1])
+                {
+                    job.Log(LogLine.Types.Severity.Info, $"The stage '{stage.Stage!.Name}' is done at step {ended.StepsDone}; '{stages.SkipWhile(s => s != stage).ElementAt(1).Stage!.Name}' begins.");
+                    (lastFault, rollbacks) = (null, (rollbacks.Count, 0));
+                    continue;
+                }
+
                 folders.Forget(AttemptFolders.OfRun(spec.Name));
                 return await ResultAsync(job, spec, plan, ended).ConfigureAwait(false);
             }
@@ -68,12 +77,12 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
         }
     }
 
-    private async Task<WorkerOutcome> RunAttemptAsync(JobContext job, TrainingSpec spec, int start, Attempt attempt, long firstBatch, CancellationToken cancellation)
+    private async Task<WorkerOutcome> RunAttemptAsync(JobContext job, TrainingSpec spec, StagePlan stage, int start, Attempt attempt, long firstBatch, CancellationToken cancellation)
     {
         string folder = folders.Open(AttemptFolders.OfRun(spec.Name));
         string name = string.Create(CultureInfo.InvariantCulture, $"{job.Attempt}-{start}");
-        WorkerSpec worker = TrainingSpecs.ForWorkers(launcher.NewSpec(folder), spec, attempt.Latest?.Name ?? "", name, firstBatch);
-        job.Report("starting", attempt.Latest?.Step ?? 0, spec.Steps, "steps");
+        WorkerSpec worker = TrainingSpecs.ForWorkers(launcher.NewSpec(folder), stage.Spec, attempt.Latest?.Name ?? "", name, firstBatch, stage.Stage is { } its ? (its, spec) : null);
+        job.Report("starting", attempt.Latest?.Step ?? 0, stage.Stage?.RunSteps ?? spec.Steps, "steps");
         using var kill = new CancellationTokenSource();
         // A cancel asks the ranks to stop after the running step; when the whole service stops there is no time for that,
         // and the job goes on from the last checkpoint at the next start.

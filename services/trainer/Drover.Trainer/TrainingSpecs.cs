@@ -16,6 +16,8 @@ internal static partial class TrainingSpecs
     /// <summary>Every wrong field, as far as can be told without the model.</summary>
     public static List<string> Problems(TrainingSpec spec)
     {
+        if (spec.Stages.Count > 0)
+            return [.. TrainingStages.Problems(spec)];
         var problems = new List<string>();
         void Require(bool good, string what)
         {
@@ -43,6 +45,7 @@ internal static partial class TrainingSpecs
         problems.AddRange(HeldOutSpecs.Problems(spec.HeldOut));
         problems.AddRange(GuardSpecs.Problems(spec.Guard));
         problems.AddRange(ProfileSpecs.Problems(spec.Profile));
+        problems.AddRange(SampleSpecs.Problems(spec));
         return problems;
     }
 
@@ -130,7 +133,7 @@ internal static partial class TrainingSpecs
         identity.Activations = null;
         (identity.Recompute, identity.HeadChunkTokens, identity.CheckpointIntervalSteps, identity.MaxRestarts) = (false, 0, 0, 0);
         (identity.Parallelism, identity.HeldOut, identity.Guard, identity.Profile, identity.PeakFlopsPerSecond) = (null, null, null, null, 0);
-        (identity.PredictSpeed, identity.MemoryLimitBytes) = (false, 0);
+        (identity.PredictSpeed, identity.MemoryLimitBytes, identity.Samples) = (false, 0, null);
         return Encoding.UTF8.GetBytes(JsonFormatter.Default.Format(identity));
     }
 
@@ -140,7 +143,8 @@ internal static partial class TrainingSpecs
     /// <param name="resumeFrom">A checkpoint of this run, or "".</param>
     /// <param name="attempt">Letters and digits that no other attempt has.</param>
     /// <param name="firstBatch">After a rollback: rows before this batch are left out.</param>
-    public static WorkerSpec ForWorkers(WorkerSpec blank, TrainingSpec spec, string resumeFrom, string attempt, long firstBatch = 0)
+    /// <param name="stage">The stage that <paramref name="spec"/> is of, and the whole run's spec; null for a run without stages.</param>
+    public static WorkerSpec ForWorkers(WorkerSpec blank, TrainingSpec spec, string resumeFrom, string attempt, long firstBatch = 0, (TrainStage Stage, TrainingSpec Run)? stage = null)
     {
         OptimizerSpec optimizer = spec.Optimizer ?? new OptimizerSpec();
         return blank with
@@ -153,7 +157,8 @@ internal static partial class TrainingSpecs
             Train = new TrainSpec
             {
                 Run = spec.Name,
-                RunSpec = JsonFormatter.Default.Format(spec),
+                RunSpec = JsonFormatter.Default.Format(stage?.Run ?? spec),
+                Stage = stage?.Stage,
                 BaseModel = spec.BaseModel,
                 ScratchConfig = spec.FromScratch?.Config ?? "",
                 ScratchSeed = spec.FromScratch?.Seed ?? 0,
@@ -175,7 +180,7 @@ internal static partial class TrainingSpecs
                 Rates = RatesOf(spec),
                 Lora = spec.Lora is { } lora ? LoraSpecs.Resolve(lora) : null,
                 LoraAdapter = spec.Lora?.Adapter ?? "",
-                HasBase = LoraSpecs.HasBase(spec),
+                HasBase = stage is null && LoraSpecs.HasBase(spec),
                 LossScale = LossScaleSpecs.Resolve(spec.LossScale ?? new LossScaleSpec()),
                 Schedule = ScheduleSpecs.Resolve(spec.Schedule ?? new ScheduleSpec()),
                 NeftuneAlpha = spec.NeftuneAlpha,
@@ -183,6 +188,7 @@ internal static partial class TrainingSpecs
                 Mixture = [.. spec.Mixture.Select(p => new TrainMixturePart(p.Dataset, Or(p.Weight, 1)))],
                 MixtureBuckets = Math.Max(1, spec.MixtureBuckets),
                 CheckpointIntervalSteps = spec.CheckpointIntervalSteps,
+                Samples = SampleSpecs.Resolve(spec),
                 ProfileFirstStep = spec.Profile?.FirstStep ?? 0,
                 ProfileSteps = ProfileSpecs.StepsOf(spec.Profile),
                 PeakFlops = spec.PeakFlopsPerSecond,

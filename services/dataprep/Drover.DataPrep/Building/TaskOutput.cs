@@ -1,6 +1,6 @@
 using Drover.DataPrep.Documents;
-using Drover.DataPrep.Rows;
 using Drover.DataPrep.Quality;
+using Drover.DataPrep.Rows;
 using Drover.Formats.Datasets;
 using Drover.ObjectStore;
 using Drover.Protocol.DataPrep.V1;
@@ -79,7 +79,13 @@ internal sealed class TaskOutput : IDisposable
         _rejects.Dispose();
     }
 
-    private void Emit(IReadOnlyList<DocumentPiece> pieces) => Emit(pieces, [.. pieces.Select(p => p.Length)]);
+    private void Emit(IReadOnlyList<DocumentPiece> pieces)
+    {
+        int[] lengths = new int[pieces.Count];
+        for (int i = 0; i < lengths.Length; i++)
+            lengths[i] = pieces[i].Length;
+        Emit(pieces, lengths);
+    }
 
     // The seed's rows are one stretch of text to the model: attention crosses their documents.
     private void EmitAsOne(IReadOnlyList<DocumentPiece> pieces) => Emit(pieces, [pieces.Sum(p => p.Length)]);

@@ -133,13 +133,13 @@ internal sealed class DeviceArena
 
         if (from.device_type == to.device_type)
         {
-            to.add_(from);
+            to.add_(from, HeldScalars.One);
             return;
         }
 
         using Tensor near = empty_like(from, device: to.device);
         TensorMemory.Copy(from, near);
-        to.add_(near);
+        to.add_(near, HeldScalars.One);
     }
 
     /// <summary>Makes room for bytes that are about to be taken on the device.</summary>

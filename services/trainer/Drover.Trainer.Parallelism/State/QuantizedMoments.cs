@@ -19,12 +19,11 @@ internal sealed class QuantizedMoments : Moments
     {
         (_ledger, _place) = (ledger, place);
         long whole = MomentBlocks.RoundUp(count);
-        _moments = [.. new[] { true, false }.Select(isSigned => new Moment(
-            isSigned,
+        _moments = [.. new[] { BlockQuantization.Signed, BlockQuantization.Unsigned }.Select(quantization => new Moment(
+            quantization,
             count,
             ledger.New(MemoryClass.Optimizer, place, whole, ScalarType.Byte),
             ledger.New(MemoryClass.Optimizer, place, whole / MomentBlocks.Size, ScalarType.Float32)))];
-        // Code 0 is no zero of the signed numbers; a scale of 0 makes all of them 0.
     }
 
     public override long WindowValues => MomentBlocks.WindowValues;
@@ -67,7 +66,7 @@ internal sealed class QuantizedMoments : Moments
             moment.Dispose();
     }
 
-    private sealed class Moment(bool isSigned, long count, LedgerTensor codes, LedgerTensor scales) : IDisposable
+    private sealed class Moment(BlockQuantization quantization, long count, LedgerTensor codes, LedgerTensor scales) : IDisposable
     {
         // Blocks of which some values are set and some are not yet.
         private readonly Dictionary<long, (float[] Values, int Count)> _parts = [];
@@ -76,7 +75,10 @@ internal sealed class QuantizedMoments : Moments
         public Tensor Read(long first, long length)
         {
             long blocks = MomentBlocks.RoundUp(length) / MomentBlocks.Size;
-            return BlockQuantization.Dequantize(codes.Values.narrow(0, first, blocks * MomentBlocks.Size), scales.Values.narrow(0, first / MomentBlocks.Size, blocks), isSigned);
+            Tensor values = empty([blocks * MomentBlocks.Size], ScalarType.Float32, codes.Values.device);
+            using var scope = NewDisposeScope();
+            quantization.Dequantize(codes.Values.narrow(0, first, blocks * MomentBlocks.Size), scales.Values.narrow(0, first / MomentBlocks.Size, blocks), values);
+            return values;
         }
 
         public void Write(long first, Tensor values)
@@ -84,9 +86,7 @@ internal sealed class QuantizedMoments : Moments
             using var scope = NewDisposeScope();
             long whole = MomentBlocks.RoundUp(values.numel());
             Tensor padded = whole == values.numel() ? values.contiguous() : nn.functional.pad(values, [0, whole - values.numel()]);
-            (Tensor written, Tensor largest) = BlockQuantization.Quantize(padded, isSigned);
-            codes.Values.narrow(0, first, whole).copy_(written);
-            scales.Values.narrow(0, first / MomentBlocks.Size, whole / MomentBlocks.Size).copy_(largest);
+            quantization.Quantize(padded, codes.Values.narrow(0, first, whole), scales.Values.narrow(0, first / MomentBlocks.Size, whole / MomentBlocks.Size));
         }
 
         public void Set(long first, ReadOnlySpan<float> source)

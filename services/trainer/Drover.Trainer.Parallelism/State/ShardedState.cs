@@ -177,7 +177,7 @@ internal sealed class ShardedState : BlockState
         _scatter = null;
         scatter.Handle.Wait();
         if (scatter.Part is not null)
-            _gradientShard.Values.add_(scatter.Part);
+            _gradientShard.Values.add_(scatter.Part, HeldScalars.One);
         scatter.Part?.Dispose();
         scatter.Whole?.Dispose();
     }

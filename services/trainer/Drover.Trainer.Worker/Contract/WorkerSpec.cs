@@ -104,6 +104,9 @@ internal sealed record TrainSpec
 
     public double Epochs { get; init; }
 
+    /// <summary>The stage that this start trains, or null for a run without stages. Steps, epochs, rates and schedule are the stage's.</summary>
+    public TrainStage? Stage { get; init; }
+
     public required int GlobalBatchRows { get; init; }
 
     /// <summary>What is kept between forward and backward, and where.</summary>
@@ -155,6 +158,9 @@ internal sealed record TrainSpec
     /// <summary>Held-out data, or null.</summary>
     public TrainHeldOut? HeldOut { get; init; }
 
+    /// <summary>Texts for TensorBoard, or null.</summary>
+    public TrainSamples? Samples { get; init; }
+
     /// <summary>First of the steps that are profiled.</summary>
     public long ProfileFirstStep { get; init; }
 
@@ -167,6 +173,16 @@ internal sealed record TrainSpec
     /// <summary>Tells TensorBoard files of attempts apart.</summary>
     public required string AttemptName { get; init; }
 }
+
+/// <summary>A stage of a run, in steps of the whole run.</summary>
+/// <param name="Name">For messages.</param>
+/// <param name="StartStep">Steps of the run before it.</param>
+/// <param name="FirstRow">Rows that earlier stages took of its dataset.</param>
+/// <param name="MomentsStep">Steps before the moments were last zero.</param>
+/// <param name="ResetsMoments">They are zero when it begins.</param>
+/// <param name="ContinuesSchedule">The schedule is that of all stages.</param>
+/// <param name="RunSteps">Steps of all stages.</param>
+internal sealed record TrainStage(string Name, long StartStep, long FirstRow, long MomentsStep, bool ResetsMoments, bool ContinuesSchedule, long RunSteps);
 
 /// <summary>The learning rate over the steps. A ratio is of the run's steps, which only the worker knows where epochs decide; it counts where the steps are 0.</summary>
 /// <param name="Kind">Name of a ScheduleKind of the engine.</param>
@@ -189,6 +205,8 @@ internal sealed record TrainGuard(string OnNotFinite, string OnSpike, int Window
 /// <param name="BestBy">A label, or "" for all.</param>
 /// <param name="MaxRows">Of each; 0: all.</param>
 internal sealed record TrainHeldOut(IReadOnlyList<TrainHeldOutDataset> Datasets, long IntervalSteps, bool AtStart, string BestBy, long MaxRows);
+
+internal sealed record TrainSamples(IReadOnlyList<string> Prompts, long IntervalSteps, int MaxNewTokens, string Tokenizer);
 
 internal sealed record TrainHeldOutDataset(string Label, string Dataset);
 

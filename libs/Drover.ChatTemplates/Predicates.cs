@@ -1,7 +1,7 @@
 namespace Drover.ChatTemplates;
 
 /// <summary>What stands behind <c>is</c>.</summary>
-internal static class TemplateTests
+internal static class Predicates
 {
     public static bool Run(string name, object? value, IReadOnlyList<object?> arguments)
     {
