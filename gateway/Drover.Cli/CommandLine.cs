@@ -52,6 +52,8 @@ public static class CommandLine
             StatusCommand.Build(),
             DashboardCommand.Build(),
             KeysCommands.Build(),
+            DoctorCommand.Build(),
+            CompletionCommand.Build(),
             LoginCommand.Build(),
         };
         root.Options.Add(GlobalOptions.Gateway);

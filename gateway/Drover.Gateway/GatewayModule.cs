@@ -4,6 +4,7 @@ using Drover.Gateway.Forwarding;
 using Drover.Gateway.Dashboard;
 using Drover.Gateway.Inputs;
 using Drover.Gateway.Json;
+using Drover.Gateway.Metrics;
 using Drover.Gateway.Pipelines;
 using Drover.Gateway.Status;
 using Drover.Hosting;
@@ -11,6 +12,7 @@ using Drover.Hosting.Security;
 using Drover.Jobs;
 using Drover.Protocol.Checkpoint.V1;
 using Drover.Protocol.DataPrep.V1;
+using Drover.Protocol.Gateway.V1;
 using Drover.Protocol.Tokenizer.V1;
 using Drover.Protocol.Trainer.V1;
 using Google.Protobuf.Reflection;
@@ -41,6 +43,7 @@ public static class GatewayModule
         builder.Services.AddSingleton<ServiceHealth>();
         builder.Services.AddHostedService<FirstKey>();
         builder.Services.AddSingleton<JsonRpc>();
+        builder.Services.AddSingleton<MetricsPage>();
 
         WebApplication app = builder.Build();
         app.MapGrpcService<GatewayEndpoint>();
@@ -51,6 +54,7 @@ public static class GatewayModule
         app.MapGrpcService<CheckpointForwarder>();
         app.MapJsonApi();
         app.MapDashboard();
+        MetricsPage.Map(app);
         return app.MapDroverDefaults();
     }
 
@@ -72,7 +76,7 @@ public static class GatewayModule
 
     // Its own channel too: JSON calls of the gateway's RPCs go the way of all others.
     private static void AddClients(IServiceCollection services) => services
-        .AddDroverChannel(ServiceNames.Gateway)
+        .AddDroverClient<GatewayService.GatewayServiceClient>(ServiceNames.Gateway)
         .AddDroverClient<TokenizerService.TokenizerServiceClient>(ServiceNames.Tokenizer)
         .AddDroverClient<DataPrepService.DataPrepServiceClient>(ServiceNames.DataPrep)
         .AddDroverClient<TrainerService.TrainerServiceClient>(ServiceNames.Trainer)

@@ -42,6 +42,8 @@ public sealed class CommandLineTests
     [InlineData("keys", "revoke")]
     [InlineData("login")]
     [InlineData("dashboard")]
+    [InlineData("doctor")]
+    [InlineData("completion")]
     public async Task Help_of_every_command_teaches_with_an_example(params string[] command)
     {
         (int code, string output, _) = await RunAsync([.. command, "--help"]);

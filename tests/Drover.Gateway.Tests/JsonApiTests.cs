@@ -79,6 +79,26 @@ public sealed partial class JsonApiTests
     }
 
     [Fact]
+    public async Task Metrics_tell_of_services_jobs_and_nothing_without_a_key()
+    {
+        await using GatewayFixture gateway = await GatewayFixture.StartAsync("http", true, "--Security:Authentication=keys");
+        using var http = new HttpClient { BaseAddress = new Uri(gateway.HttpAddress) };
+        Assert.Equal(HttpStatusCode.Unauthorized, (await http.GetAsync(new Uri("/metrics", UriKind.Relative), Cancellation)).StatusCode);
+        http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", File.ReadAllText(gateway.Folder["access/admin.key"]).Trim());
+        await PostAsync(http, "drover.tokenizer.v1.TokenizerService/CreateExpansion", """{"spec": {"name": "e"}}""", HttpStatusCode.OK);
+        string text = await http.GetStringAsync(new Uri("/metrics", UriKind.Relative), Cancellation);
+        Assert.Contains("drover_service_up{service=\"tokenizer\"} 1\n", text, StringComparison.Ordinal);
+        Assert.Contains("drover_service_up{service=\"trainer\"} 0\n", text, StringComparison.Ordinal);
+        Assert.Matches("drover_jobs\\{kind=\"expansion\",state=\"\\w+\"\\} 1\n", text);
+        Assert.All(text.TrimEnd().Split('\n'), line => Assert.Matches(@"^(# (HELP|TYPE) drover_\w+ .+|drover_\w+(\{\w+=""[^""]*""(,\w+=""[^""]*"")*\})? \S+)$", line));
+
+        // What the Grafana dashboard draws is there.
+        string dashboard = File.ReadAllText(Path.Combine(Testing.Checkout.Root, "deploy", "grafana", "drover.json"));
+        foreach (Match used in Metric().Matches(dashboard))
+            Assert.Contains($"# TYPE {used.Value} ", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task The_dashboard_is_open_holds_no_data_and_asks_for_nothing_elsewhere()
     {
         await using GatewayFixture gateway = await GatewayFixture.StartAsync("http", false, "--Security:Authentication=keys");
@@ -114,6 +134,9 @@ public sealed partial class JsonApiTests
 
     [GeneratedRegex("\"#/components/schemas/([^\"]+)\"")]
     private static partial Regex Reference();
+
+    [GeneratedRegex(@"drover_[a-z_]+")]
+    private static partial Regex Metric();
 
     [GeneratedRegex(@"https?://[^\s""'`]+")]
     private static partial Regex Outside();

@@ -14,7 +14,7 @@ namespace Drover.Integration.Tests;
 /// </summary>
 public sealed class DistributedScenario
 {
-    private const int Lines = 30_000;
+    private const int Lines = 6_000;
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
@@ -39,7 +39,7 @@ public sealed class DistributedScenario
         Process? third = null;
         try
         {
-            string yaml = TinyPipeline.Write(folder["work"], ranks: 1, steps: 10, lines: Lines, taskBytes: 65536);
+            string yaml = TinyPipeline.Write(folder["work"], ranks: 1, steps: 10, lines: Lines, taskBytes: 16384);
             (int code, string output, string error) = await drover.CliAsync("run", yaml, "--detach");
             Assert.True(code == 0, $"{error}\n{drover.Logs()}");
             await UntilAsync(drover, output.Trim(), e => e is { Step: "base-rows", Event.Progress.Done: > 0 });
