@@ -106,5 +106,5 @@ internal sealed class MetricsPage(
 
     private CallOptions Options(CancellationToken cancellation) => new(deadline: time.GetUtcNow().UtcDateTime + Patience, cancellationToken: cancellation);
 
-    private static IReadOnlyList<(string Name, string Value)> Labels(params (string Name, string Value)[] labels) => labels;
+    private static (string Name, string Value)[] Labels(params (string Name, string Value)[] labels) => labels;
 }

@@ -9,10 +9,10 @@ internal sealed class PrometheusText
     private readonly StringBuilder _text = new();
 
     /// <summary>A gauge with its values.</summary>
-    public void Gauge(string name, string help, IEnumerable<(IReadOnlyList<(string Name, string Value)> Labels, double Value)> values)
+    public void Gauge(string name, string help, IEnumerable<((string Name, string Value)[] Labels, double Value)> values)
     {
         _text.Append(CultureInfo.InvariantCulture, $"# HELP {name} {help}\n# TYPE {name} gauge\n");
-        foreach ((IReadOnlyList<(string Name, string Value)> labels, double value) in values)
+        foreach (((string Name, string Value)[] labels, double value) in values)
         {
             string shown = string.Join(',', labels.Select(l => $"{l.Name}=\"{Escape(l.Value)}\""));
             _text.Append(CultureInfo.InvariantCulture, $"{name}{(shown.Length > 0 ? $"{{{shown}}}" : "")} {Number(value)}\n");
