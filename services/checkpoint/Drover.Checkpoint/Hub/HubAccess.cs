@@ -1,0 +1,48 @@
+using System.Security.Cryptography;
+using System.Text;
+using Drover.Errors;
+
+namespace Drover.Checkpoint.Hub;
+
+/// <summary>Who may pull: everybody, or who gives one of the keys of a file as "Authorization: Bearer KEY". The file is read anew when it changes.</summary>
+internal sealed class HubAccess(CheckpointOptions options)
+{
+    private readonly Lock _lock = new();
+    private (DateTime Written, byte[][] Digests) _keys;
+
+    /// <summary>Whether a request may go on.</summary>
+    public bool Allows(HttpRequest request)
+    {
+        if (options.HubKeysFile.Length == 0)
+            return true;
+        const string scheme = "Bearer ";
+        string given = request.Headers.Authorization.ToString();
+        if (!given.StartsWith(scheme, StringComparison.OrdinalIgnoreCase))
+            return false;
+        byte[] digest = SHA256.HashData(Encoding.UTF8.GetBytes(given[scheme.Length..].Trim()));
+        bool isKnown = false;
+        // All of them, so that time tells nothing of which.
+        foreach (byte[] key in Digests())
+            isKnown |= CryptographicOperations.FixedTimeEquals(key, digest);
+        return isKnown;
+    }
+
+    /// <summary>Refuses a file that is not there, for the service's start.</summary>
+    /// <exception cref="DroverException">InvalidArgument.</exception>
+    public static void Check(CheckpointOptions options)
+    {
+        if (options.HubKeysFile.Length > 0 && !File.Exists(options.HubKeysFile))
+            throw new DroverException(FailureCode.InvalidArgument, "HUB_KEYS_FILE", $"Checkpoint:HubKeysFile '{options.HubKeysFile}' is not there. Write one key a line into it, or leave the setting empty to let everybody pull.");
+    }
+
+    private byte[][] Digests()
+    {
+        lock (_lock)
+        {
+            DateTime written = File.GetLastWriteTimeUtc(options.HubKeysFile);
+            if (_keys.Digests is null || written != _keys.Written)
+                _keys = (written, [.. File.ReadAllLines(options.HubKeysFile).Select(l => l.Trim()).Where(l => l.Length > 0 && l[0] != '#').Select(l => SHA256.HashData(Encoding.UTF8.GetBytes(l)))]);
+            return _keys.Digests;
+        }
+    }
+}
