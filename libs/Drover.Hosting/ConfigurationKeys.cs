@@ -21,6 +21,7 @@ public static class ConfigurationKeys
         ["Jobs"] = ["DatabasePath", "Slots"],
         ["Gateway"] = ["HttpAddress", "RetryDelay", "RetryDelayMax", "Patience"],
         ["DataPrep"] = ["Role", "Workers", "LeaseSeconds"],
+        ["Checkpoint"] = ["HubAddress", "HubKeysFile"],
         ["Trainer"] = ["WorkerPath", "MpirunPath", "HostFile", "LaunchAgent", "Binding"],
     };
 

@@ -88,7 +88,7 @@ public sealed class ExportTests : IAsyncLifetime
         string checkpoint = await _service.PublishAsync("r", 10);
         await PutTokenizerAsync("tokenizers/t", 40);
         Model model = await _service.ExportWellAsync(new ExportSpec { Name = "m", Checkpoint = checkpoint, Tokenizer = "tokenizers/t" });
-        Assert.Equal(["config.json", "drover.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"], model.Files.Select(f => f.Path));
+        Assert.Equal(["README.md", "config.json", "drover.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"], model.Files.Select(f => f.Path));
         Assert.Equal(await _service.Store.ReadAllBytesAsync("tokenizers/t/tokenizer.json", Cancellation), await _service.Store.ReadAllBytesAsync("models/m/tokenizer.json", Cancellation));
     }
 

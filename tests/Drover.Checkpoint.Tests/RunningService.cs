@@ -15,32 +15,37 @@ internal sealed class RunningService : IAsyncDisposable
 {
     private readonly TemporaryFolder _folder = new();
     private readonly WebApplication _app;
-    private GrpcChannel? _channel;
+    private readonly GrpcChannel _channel;
 
-    private RunningService()
+    private RunningService(string[] settings)
     {
-        _app = CheckpointModule.Build(["--Services:checkpoint=http://127.0.0.1:0", $"--Drover:DataFolder={_folder.Path}"]);
+        string address = $"http://127.0.0.1:{LoopbackPort.Free()}";
+        Hub = $"http://127.0.0.1:{LoopbackPort.Free()}";
+        _app = CheckpointModule.Build([$"--Services:checkpoint={address}", $"--Checkpoint:HubAddress={Hub}", $"--Drover:DataFolder={_folder.Path}", .. settings]);
+        _channel = GrpcChannel.ForAddress(address);
+        Client = new CheckpointService.CheckpointServiceClient(_channel);
         Store = new FolderObjectStore(_folder["objects"]);
     }
 
     public FolderObjectStore Store { get; }
 
-    public CheckpointService.CheckpointServiceClient Client { get; private set; } = null!;
+    public CheckpointService.CheckpointServiceClient Client { get; }
+
+    /// <summary>Address of the Hub's API.</summary>
+    public string Hub { get; }
 
     public static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
-    public static async Task<RunningService> StartAsync()
+    public static async Task<RunningService> StartAsync(params string[] settings)
     {
-        var service = new RunningService();
+        var service = new RunningService(settings);
         await service._app.StartAsync(Cancellation);
-        service._channel = GrpcChannel.ForAddress(service._app.Urls.Single());
-        service.Client = new CheckpointService.CheckpointServiceClient(service._channel);
         return service;
     }
 
     public async ValueTask DisposeAsync()
     {
-        _channel?.Dispose();
+        _channel.Dispose();
         await _app.StopAsync(CancellationToken.None);
         await _app.DisposeAsync();
         _folder.Dispose();
@@ -76,7 +81,7 @@ internal sealed class RunningService : IAsyncDisposable
     }
 
     /// <summary>Writes a checkpoint as two ranks that cut every matrix by rows, up to the pending manifest.</summary>
-    public async Task<string> WriteCheckpointAsync(string run, long step, bool tied = false, Func<string, string, bool>? leaveOut = null)
+    public async Task<string> WriteCheckpointAsync(string run, long step, bool tied = false, Func<string, string, bool>? leaveOut = null, string runSpec = "{}")
     {
         string prefix = RunKeys.Checkpoint(run, step);
         LlamaConfig config = Config(tied);
@@ -108,7 +113,7 @@ internal sealed class RunningService : IAsyncDisposable
                 TokensSeen = step * 512,
                 Loss = 3.25,
                 ModelConfig = config.ToJson(),
-                RunSpec = "{}",
+                RunSpec = runSpec,
                 Dataset = "datasets/d",
                 DatasetHash = "d1",
                 TokenizerHash = "t1",
@@ -120,9 +125,9 @@ internal sealed class RunningService : IAsyncDisposable
     }
 
     /// <summary>Writes and publishes.</summary>
-    public async Task<string> PublishAsync(string run, long step, bool tied = false)
+    public async Task<string> PublishAsync(string run, long step, bool tied = false, string runSpec = "{}")
     {
-        string prefix = await WriteCheckpointAsync(run, step, tied);
+        string prefix = await WriteCheckpointAsync(run, step, tied, runSpec: runSpec);
         await Client.PublishCheckpointAsync(new PublishCheckpointRequest { Checkpoint = prefix }, cancellationToken: Cancellation);
         return prefix;
     }

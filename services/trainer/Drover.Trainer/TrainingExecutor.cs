@@ -26,6 +26,8 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
         PlannedRun run = await checks.CheckAsync(spec, cancellation).ConfigureAwait(false);
         TrainingPlan plan = run.Plan;
         await checks.ClaimRunNameAsync(spec, cancellation).ConfigureAwait(false);
+        if (spec.Retention is { } retention)
+            await checkpoints.SetRetentionAsync(spec.Name, retention, cancellation).ConfigureAwait(false);
         if (spec.PredictSpeed)
             job.Report("measuring for the plan", 0, 0, "layouts");
         plan.Speed = (await speeds.PredictAsync([run], spec.PredictSpeed, cancellation).ConfigureAwait(false))[0];
@@ -144,7 +146,7 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
         {
             await checkpoints.PublishAsync(written.Prefix, CancellationToken.None).ConfigureAwait(false);
             attempt.PublishFailure = null;
-            attempt.Job.Emit(new JobEvent { CheckpointCommitted = new CheckpointCommitted { Checkpoint = written.Prefix, Step = written.Step } });
+            attempt.Job.Emit(new JobEvent { CheckpointCommitted = new CheckpointCommitted { Checkpoint = written.Prefix, Step = written.Step, SizeBytes = written.Bytes, StalledSeconds = written.StalledSeconds, WriteSeconds = written.WriteSeconds } });
         }
         catch (DroverException e)
         {

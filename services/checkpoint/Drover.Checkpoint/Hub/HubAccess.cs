@@ -1,6 +1,5 @@
 using System.Security.Cryptography;
 using System.Text;
-using Drover.Errors;
 
 namespace Drover.Checkpoint.Hub;
 
@@ -25,14 +24,6 @@ internal sealed class HubAccess(CheckpointOptions options)
         foreach (byte[] key in Digests())
             isKnown |= CryptographicOperations.FixedTimeEquals(key, digest);
         return isKnown;
-    }
-
-    /// <summary>Refuses a file that is not there, for the service's start.</summary>
-    /// <exception cref="DroverException">InvalidArgument.</exception>
-    public static void Check(CheckpointOptions options)
-    {
-        if (options.HubKeysFile.Length > 0 && !File.Exists(options.HubKeysFile))
-            throw new DroverException(FailureCode.InvalidArgument, "HUB_KEYS_FILE", $"Checkpoint:HubKeysFile '{options.HubKeysFile}' is not there. Write one key a line into it, or leave the setting empty to let everybody pull.");
     }
 
     private byte[][] Digests()

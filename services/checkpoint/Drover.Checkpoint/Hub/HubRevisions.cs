@@ -4,7 +4,6 @@ using Drover.Checkpoint.Checkpoints;
 using Drover.Checkpoint.Models;
 using Drover.Errors;
 using Drover.Formats.Checkpoints;
-using Drover.Formats.HuggingFace;
 using Drover.ObjectStore;
 using Drover.Protocol.Checkpoint.V1;
 
@@ -71,19 +70,19 @@ internal sealed class HubRevisions(IObjectStore store, ModelCatalog models, Chec
         {
             switch (parts)
             {
-                case ["models", var name] or [var name]:
+                case [_] or ["models", _]:
                     RequireMain(id, revision);
-                    return await HubRepository.OfModelAsync(store, models, id, $"models/{name}", cancellation).ConfigureAwait(false);
+                    return await HubRepository.OfModelAsync(store, models, id, $"models/{parts[^1]}", cancellation).ConfigureAwait(false);
                 case ["runs", var run]:
                     return await RenderAsync(id, run, revision, cancellation).ConfigureAwait(false);
-                case [var run, var which]:
-                    string form = revision.StartsWith(Main, StringComparison.Ordinal) ? revision[Main.Length..] : revision == Latest ? "" : throw NoRevision(id, revision, $"the id names a checkpoint already; ask for 'runs/{run}' with that revision");
-                    return await RenderAsync(id, run, which + form, cancellation).ConfigureAwait(false);
+                case [var owner, var which]:
+                    string form = revision.StartsWith(Main, StringComparison.Ordinal) ? revision[Main.Length..] : revision == Latest ? "" : throw NoRevision(id, revision, $"the id names a checkpoint already; ask for 'runs/{owner}' with that revision");
+                    return await RenderAsync(id, owner, which + form, cancellation).ConfigureAwait(false);
                 default:
                     throw NoRepository(id);
             }
         }
-        catch (DroverException e) when (e is { Code: FailureCode.NotFound, Reason: "MODEL_NOT_FOUND" } or { Code: FailureCode.InvalidArgument })
+        catch (DroverException e) when (e is { Reason: "MODEL_NOT_FOUND" } or { Code: FailureCode.InvalidArgument } || (e.Reason == "REVISION_NOT_FOUND" && parts is [not "models" and not "runs", _] && revision is Main))
         {
             throw NoRepository(id);
         }
