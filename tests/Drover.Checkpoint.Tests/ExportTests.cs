@@ -7,6 +7,7 @@ using Drover.Protocol.Checkpoint.V1;
 using Drover.Protocol.Common.V1;
 using Grpc.Core;
 using static Drover.Checkpoint.Tests.RunningService;
+using static Drover.Checkpoint.Tests.TestCheckpoint;
 
 namespace Drover.Checkpoint.Tests;
 
