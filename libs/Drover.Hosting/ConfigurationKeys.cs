@@ -22,7 +22,7 @@ public static class ConfigurationKeys
         ["Gateway"] = ["HttpAddress", "RetryDelay", "RetryDelayMax", "Patience"],
         ["DataPrep"] = ["Role", "Workers", "LeaseSeconds"],
         ["Checkpoint"] = ["HubAddress", "HubKeysFile"],
-        ["Trainer"] = ["WorkerPath", "MpirunPath", "HostFile", "LaunchAgent", "Binding"],
+        ["Trainer"] = ["WorkerPath", "MpirunPath", "HostFile", "LaunchAgent", "Binding", "StopSeconds"],
     };
 
     /// <summary>What is wrong with a key such as "Jobs:Slots", or null.</summary>

@@ -4,6 +4,8 @@ using Drover.Protocol.Checkpoint.V1;
 using Drover.Protocol.Common.V1;
 using Drover.Protocol.Trainer.V1;
 using Grpc.Core;
+using Grpc.Net.Client;
+using Microsoft.AspNetCore.Builder;
 
 namespace Drover.Trainer.Tests;
 
@@ -55,6 +57,59 @@ public sealed class SavingTests : IAsyncLifetime
                 await _world.Trainer.CancelTrainingJobAsync(new CancelTrainingJobRequest { Name = job }, cancellationToken: Cancellation);
         });
         Assert.Equal(JobState.Cancelled, (await _world.GetAsync(job)).Job.State);
+    }
+
+    [Fact]
+    public async Task A_service_that_is_told_to_stop_saves_first_and_the_next_one_goes_on_there()
+    {
+        int port = TrainerWorld.FreePort();
+        string[] arguments = [.. _world.Arguments, $"--Services:trainer=http://127.0.0.1:{port}", $"--Jobs:DatabasePath={Path.Combine(_world.Work, "other.db")}"];
+        using var channel = GrpcChannel.ForAddress($"http://127.0.0.1:{port}");
+        var trainer = new TrainerService.TrainerServiceClient(channel);
+        TrainingSpec spec = TrainerWorld.Spec("stopped");
+        spec.Steps = 300;
+        string job;
+        await using (WebApplication first = TrainerModule.Build(arguments))
+        {
+            await first.StartAsync(Cancellation);
+            job = (await trainer.CreateTrainingJobAsync(new CreateTrainingJobRequest { Spec = spec }, cancellationToken: Cancellation)).Job.Job.Name;
+            using var watch = trainer.WatchTrainingJob(new WatchTrainingJobRequest { Name = job }, cancellationToken: Cancellation);
+            while (await watch.ResponseStream.MoveNext(Cancellation) && watch.ResponseStream.Current.Event.StepMetrics is null)
+            {
+                // Until it trains; it saves at its end only.
+            }
+
+            await first.StopAsync(Cancellation);
+        }
+
+        Protocol.Checkpoint.V1.Checkpoint saved = (await _world.Checkpoints.GetLatestCheckpointAsync(new GetLatestCheckpointRequest { Run = "stopped" }, cancellationToken: Cancellation)).Checkpoint;
+        Assert.InRange(saved.Step, 1, 299);
+        await using WebApplication second = TrainerModule.Build(arguments);
+        await second.StartAsync(Cancellation);
+        var messages = new List<string>();
+        using (var watch = trainer.WatchTrainingJob(new WatchTrainingJobRequest { Name = job }, new CallOptions(cancellationToken: Cancellation).WithWaitForReady()))
+        {
+            while (await watch.ResponseStream.MoveNext(Cancellation))
+                messages.Add(watch.ResponseStream.Current.Event.Log?.Message ?? "");
+        }
+
+        Assert.Contains($"Going on from '{saved.Name}'.", messages);
+        Assert.Equal(JobState.Succeeded, (await trainer.GetTrainingJobAsync(new GetTrainingJobRequest { Name = job }, cancellationToken: Cancellation)).Job.Job.State);
+        await second.StopAsync(Cancellation);
+    }
+
+    [Fact]
+    public async Task A_checkpoint_that_cannot_be_written_is_told_and_training_goes_on()
+    {
+        TrainingSpec spec = TrainerWorld.Spec("blocked");
+        spec.CheckpointIntervalSteps = 8;
+        // Where the folder of step 8 should be there is a file.
+        await _world.Store.PutTextAsync(RunKeys.Checkpoint("blocked", 8), "in the way", Cancellation);
+        (TrainingJob job, List<JobEvent> events) = await _world.RunAsync(spec);
+        Assert.Equal([16, 20], events.Where(e => e.CheckpointCommitted is not null).Select(e => e.CheckpointCommitted.Step));
+        string told = Assert.Single(events, e => e.Log?.Severity == LogLine.Types.Severity.Warning).Log.Message;
+        Assert.Contains("The checkpoint of step 8 was not written", told, StringComparison.Ordinal);
+        Assert.Equal((1, 20), (job.Job.Attempt, job.Result.Steps));
     }
 
     [Fact]
