@@ -19,11 +19,11 @@ public static class HeadLoss
     /// <param name="matrixGradient">Where the head's gradient is added, fp32, [vocab, hidden]; null when none is wanted (the head is frozen).</param>
     /// <param name="hiddenGradient">[labels, hidden], filled with this rank's part of the sum; null for no backward pass at all.</param>
     /// <param name="firstGradientRow">The first row of the head that <paramref name="matrixGradient"/> is of: it may be of some rows only.</param>
-    /// <returns>The unscaled sum of losses, nats: the same on every rank of the vocabulary.</returns>
-    public static double Run(Tensor hidden, Tensor targets, Tensor matrix, IVocabularyRanks vocabulary, int chunkTokens, double scale, Tensor? matrixGradient, Tensor? hiddenGradient, long firstGradientRow = 0)
+    /// <returns>The unscaled sum of losses, nats, a scalar in fp64 on the device (reading it waits for the device): the same on every rank of the vocabulary.</returns>
+    public static Tensor Run(Tensor hidden, Tensor targets, Tensor matrix, IVocabularyRanks vocabulary, int chunkTokens, double scale, Tensor? matrixGradient, Tensor? hiddenGradient, long firstGradientRow = 0)
     {
         long labels = hidden.shape[0], size = chunkTokens == 0 ? Math.Max(labels, 1) : chunkTokens;
-        double loss = 0;
+        Tensor loss = zeros([], ScalarType.Float64, hidden.device);
         for (long start = 0; start < labels; start += size)
         {
             using var scope = NewDisposeScope();
@@ -35,7 +35,7 @@ public static class HeadLoss
             Tensor targetLogits = logits.gather(1, target).mul_(isHere);
             vocabulary.Sum(targetLogits);
             (Tensor probabilities, Tensor normalizer) = Softmax(logits, vocabulary);
-            loss += (normalizer - targetLogits).sum(ScalarType.Float64).item<double>();
+            loss.add_((normalizer - targetLogits).sum(ScalarType.Float64), HeldScalars.One);
             if (hiddenGradient is null)
                 continue;
             // d loss / d logits = softmax - one-hot.
