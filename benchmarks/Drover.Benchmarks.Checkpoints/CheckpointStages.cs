@@ -81,7 +81,7 @@ internal sealed class CheckpointStages(string folder, long parameters) : IAsyncD
     }
 
     /// <summary>All weights of the checkpoint in bf16, rendered as they are asked for.</summary>
-    public async Task<long> RenderAsync()
+    public static async Task<long> RenderAsync()
     {
         using var http = new HttpClient { BaseAddress = new Uri(Hub) };
         using Stream body = await http.GetStreamAsync(new Uri("/runs/bench/resolve/main/model.safetensors", UriKind.Relative));
@@ -93,7 +93,7 @@ internal sealed class CheckpointStages(string folder, long parameters) : IAsyncD
         return bytes;
     }
 
-    private async Task<long> LoadAsync(CheckpointReader reader, int rank)
+    private static async Task<long> LoadAsync(CheckpointReader reader, int rank)
     {
         long bytes = 0;
         float[] buffer = [];

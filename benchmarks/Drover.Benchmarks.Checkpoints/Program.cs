@@ -15,7 +15,7 @@ long bytes = stage switch
     "load" => await bench.LoadAsync(),
     "export" => await bench.ExportAsync(),
     "pull" => await bench.PullAsync(),
-    "hub" => await bench.RenderAsync(),
+    "hub" => await CheckpointStages.RenderAsync(),
     _ => throw new ArgumentException(stage),
 };
 double seconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
