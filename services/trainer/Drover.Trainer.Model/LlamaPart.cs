@@ -151,7 +151,7 @@ public sealed class LlamaPart : IDisposable
         if (batch.LabelCount == 0 && !_vocabulary.IsCut)
             return (zeros([], ScalarType.Float64, x.device).MoveToOuterDisposeScope(), flat is null ? null : zeros_like(x).MoveToOuterDisposeScope());
         Tensor norm = HeadBlock[LlamaTensors.FinalNorm], matrix = HeadMatrixBlock![HeadMatrixName];
-        (Tensor normed, Tensor rstd) = AtenScripts.RmsNorm(x, norm, Config.RmsNormEps);
+        (Tensor normed, Tensor rstd) = RmsNorm.Forward(x, norm, Config.RmsNormEps);
         Tensor entered = _borders.Enter(normed);
         Tensor hidden = entered.index_select(0, batch.Labelled);
         if (flat is null || matrixFlat is null)
@@ -161,7 +161,7 @@ public sealed class LlamaPart : IDisposable
         Tensor loss = HeadLoss.Run(hidden, batch.Targets, matrix, _vocabulary, chunkTokens, scale, matrixGradient, hiddenGradient, firstRow);
         Tensor enteredGradient = zeros_like(entered);
         enteredGradient.index_copy_(0, batch.Labelled, hiddenGradient);
-        (Tensor dx, Tensor dw) = AtenScripts.RmsNormBackward(_borders.EnterGradient(enteredGradient), x, rstd, norm);
+        (Tensor dx, Tensor dw) = RmsNorm.Backward(_borders.EnterGradient(enteredGradient), x, rstd, norm);
         HeadBlock.GradientOf(flat, LlamaTensors.FinalNorm, LlamaTensors.FinalNorm)?.add_(dw, HeldScalars.One);
         return (loss.MoveToOuterDisposeScope(), dx.MoveToOuterDisposeScope());
     }
@@ -185,7 +185,7 @@ public sealed class LlamaPart : IDisposable
 
         cache?.End();
 
-        return AtenScripts.RmsNorm(x, HeadBlock[LlamaTensors.FinalNorm], Config.RmsNormEps).Result.MoveToOuterDisposeScope();
+        return RmsNorm.Forward(x, HeadBlock[LlamaTensors.FinalNorm], Config.RmsNormEps).Result.MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc />

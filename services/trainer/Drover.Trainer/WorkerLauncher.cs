@@ -94,7 +94,7 @@ internal sealed class WorkerLauncher(TrainerOptions options, WorkFolder work, Ob
         info.Environment["MKL_NUM_THREADS"] = threads;
         // Threads that wait for each other spin, by default for long: where other work shares the cores that is most of a step. Alone it costs nothing
         // to give way early (benchmarks/results/2026-11-25-training-step.md).
-        info.Environment.TryAdd("GOMP_SPINCOUNT", "1000");
+        info.Environment.TryAdd("GOMP_SPINCOUNT", "10000");
         // As many as were asked for, always: sums are cut by threads, and the same run is to give the same bits.
         (info.Environment["OMP_DYNAMIC"], info.Environment["MKL_DYNAMIC"]) = ("FALSE", "FALSE");
         // Documents of every length are shapes of every size: the library would keep a thousand kernels for them.
