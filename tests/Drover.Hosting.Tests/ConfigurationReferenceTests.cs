@@ -3,6 +3,7 @@ using System.Reflection;
 using System.Text;
 using System.Text.RegularExpressions;
 using System.Xml.Linq;
+using Drover.Checkpoint;
 using Drover.DataPrep;
 using Drover.Discovery;
 using Drover.Gateway;
@@ -27,6 +28,7 @@ public sealed partial class ConfigurationReferenceTests
         ("Gateway", typeof(GatewayOptions), "The gateway."),
         ("DataPrep", typeof(DataPrepOptions), "The dataprep service and its workers."),
         ("Trainer", typeof(TrainerOptions), "The trainer."),
+        ("Checkpoint", typeof(CheckpointOptions), "The checkpoint service."),
     ];
 
     [Fact]

@@ -31,7 +31,8 @@ public static class RpcScopes
     [
         ("Get", Scopes.Read), ("List", Scopes.Read), ("Watch", Scopes.Read), ("Find", Scopes.Read), ("Read", Scopes.Read), ("Inspect", Scopes.Read),
         ("Plan", Scopes.Read), ("Count", Scopes.Read), ("Encode", Scopes.Read), ("Decode", Scopes.Read), ("Apply", Scopes.Read), ("Verify", Scopes.Read),
-        ("Compare", Scopes.Read), ("Create", Scopes.Submit), ("Cancel", Scopes.Submit), ("Upload", Scopes.Submit), ("Pause", Scopes.Submit), ("Resume", Scopes.Submit),
+        ("Compare", Scopes.Read), ("Diff", Scopes.Read), ("Create", Scopes.Submit), ("Cancel", Scopes.Submit), ("Upload", Scopes.Submit), ("Pause", Scopes.Submit), ("Resume", Scopes.Submit),
+        ("Set", Scopes.Submit), ("Tag", Scopes.Submit), ("Untag", Scopes.Submit), ("Delete", Scopes.Submit), ("Collect", Scopes.Submit),
     ];
 
     /// <summary>The scopes of which a caller needs one, for an RPC such as "/drover.gateway.v1.GatewayService/GetPipeline".</summary>
