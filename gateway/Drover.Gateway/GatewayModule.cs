@@ -1,7 +1,7 @@
 using Drover.Discovery;
 using Drover.Gateway.Access;
-using Drover.Gateway.Forwarding;
 using Drover.Gateway.Dashboard;
+using Drover.Gateway.Forwarding;
 using Drover.Gateway.Inputs;
 using Drover.Gateway.Json;
 using Drover.Gateway.Metrics;
