@@ -12,7 +12,7 @@ public sealed record DatasetManifest
     public const string FileName = "manifest.json";
 
     /// <summary>The layout that this code writes and reads.</summary>
-    public const int CurrentVersion = 2;
+    public const int CurrentVersion = 3;
 
     /// <summary>Version of this layout.</summary>
     public int Version { get; init; } = CurrentVersion;
@@ -126,8 +126,8 @@ public sealed record ShardSource(string Key, long FirstLine, long Bytes);
 /// <param name="Offset">Its message's first byte.</param>
 /// <param name="Bytes">Bytes of its message.</param>
 /// <param name="Rows">Rows in it.</param>
-/// <param name="Sha256">Digest of its message, lower-case hex.</param>
-public sealed record ArrowBatch(long Offset, long Bytes, int Rows, string Sha256);
+/// <param name="Xxh128">Digest of its message, lower-case hex: against damage, and fifteen times as fast as SHA-256.</param>
+public sealed record ArrowBatch(long Offset, long Bytes, int Rows, string Xxh128);
 
 /// <summary>The dataset that another begins with.</summary>
 /// <param name="Dataset">E.g. "datasets/mine".</param>

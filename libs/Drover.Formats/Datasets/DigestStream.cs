@@ -1,12 +1,13 @@
+using System.IO.Hashing;
 using System.Security.Cryptography;
 
 namespace Drover.Formats.Datasets;
 
-/// <summary>Passes bytes on and takes their SHA-256: of all of them, and of each stretch between two calls of <see cref="TakePart"/>.</summary>
+/// <summary>Passes bytes on and takes digests: SHA-256 of all of them, and XXH128 of each stretch between two calls of <see cref="TakePart"/>.</summary>
 internal sealed class DigestStream(Stream target) : ForwardWriteStream
 {
     private readonly IncrementalHash _whole = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-    private readonly IncrementalHash _part = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+    private readonly XxHash128 _part = new();
 
     /// <summary>Digest of what was written since the last call, lower-case hex.</summary>
     public string TakePart() => Convert.ToHexStringLower(_part.GetHashAndReset());
@@ -20,7 +21,7 @@ internal sealed class DigestStream(Stream target) : ForwardWriteStream
     {
         target.Write(buffer);
         _whole.AppendData(buffer);
-        _part.AppendData(buffer);
+        _part.Append(buffer);
         Written += buffer.Length;
     }
 
@@ -29,11 +30,7 @@ internal sealed class DigestStream(Stream target) : ForwardWriteStream
     protected override void Dispose(bool disposing)
     {
         if (disposing)
-        {
             _whole.Dispose();
-            _part.Dispose();
-        }
-
         base.Dispose(disposing);
     }
 }
