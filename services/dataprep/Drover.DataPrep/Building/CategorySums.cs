@@ -34,10 +34,13 @@ internal sealed class CategorySums
         return sum;
     }
 
-    /// <summary>Writes them where a task's record has them.</summary>
+    /// <summary>Adds them where a task's record has them.</summary>
     public void AddTo(TaskCounts counts)
     {
         foreach ((string category, CategorySum sum) in _sums)
-            counts.Categories[category] = new CategoryTotals(sum.Documents, sum.TokensIn, sum.TokensInRows, sum.TokensRejected, sum.LabelTokens);
+        {
+            var totals = new CategoryTotals(sum.Documents, sum.TokensIn, sum.TokensInRows, sum.TokensRejected, sum.LabelTokens);
+            counts.Categories[category] = counts.Categories.TryGetValue(category, out CategoryTotals? before) ? before + totals : totals;
+        }
     }
 }

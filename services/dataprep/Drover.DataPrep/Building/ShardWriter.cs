@@ -47,7 +47,7 @@ internal sealed class ShardWriter(IObjectStore store, BuildPlan plan, int task, 
     private void Close()
     {
         DatasetShard shard = _writer!.Finish();
-        shard = shard with { File = HuggingFaceDatasetFiles.ShardName(plan.FirstTask + task, _shards.Count, shard.Sha256) };
+        shard = shard with { File = HuggingFaceDatasetFiles.ShardName(plan.FirstTask + task, _shards.Count, shard.Xxh128) };
         StoredOnce.Put(store, ObjectKey.Join(plan.Dataset, shard.File), _file!, shard.Bytes, cancellation);
         _shards.Add(shard);
         Dispose();

@@ -9,6 +9,7 @@ namespace Drover.DataPrep.Building;
 /// <summary>What a task makes of its records: rows, rejects, counts.</summary>
 internal sealed class TaskOutput : IDisposable
 {
+    private const int MostLengthsOnStack = 256;
     private readonly BuildPlan _plan;
     private readonly int _task;
     private readonly IPacker _packer;
@@ -16,6 +17,8 @@ internal sealed class TaskOutput : IDisposable
     private readonly RejectLog _rejects;
     private readonly TaskCounts _counts = new();
     private readonly CategorySums _categories = new();
+    // Of the thread that packs.
+    private readonly CategorySums _inRows = new();
     // Where a document is from, for what a packer rejects of it.
     private readonly Dictionary<TokenizedDocument, RecordPlace> _places = new(ReferenceEqualityComparer.Instance);
 
@@ -74,55 +77,60 @@ internal sealed class TaskOutput : IDisposable
     public CompletionRecord Finish()
     {
         _categories.AddTo(_counts);
+        _inRows.AddTo(_counts);
         ShardSource[] from = [.. _plan.Tasks[_task].Pieces.Select(p => new ShardSource(_plan.Sources[p.Source].Key, p.FirstLine, p.Length))];
         return new CompletionRecord { SpecHash = _plan.SpecHash, Task = _task, Shards = [.. _shards.Finish().Select(s => s with { From = from })], Rejects = _rejects.Finish(), Counts = _counts };
     }
 
     public void Dispose()
     {
+        _packer.Dispose();
         _shards.Dispose();
         _rejects.Dispose();
     }
 
-    private void Emit(IReadOnlyList<DocumentPiece> pieces)
+    private void Emit(ReadOnlySpan<RowPiece> pieces)
     {
-        int[] lengths = new int[pieces.Count];
+        Span<int> lengths = pieces.Length <= MostLengthsOnStack ? stackalloc int[pieces.Length] : new int[pieces.Length];
         for (int i = 0; i < lengths.Length; i++)
             lengths[i] = pieces[i].Length;
         Emit(pieces, lengths);
     }
 
     // The seed's rows are one stretch of text to the model: attention crosses their documents.
-    private void EmitAsOne(IReadOnlyList<DocumentPiece> pieces) => Emit(pieces, [pieces.Sum(p => p.Length)]);
+    private void EmitAsOne(ReadOnlySpan<RowPiece> pieces)
+    {
+        int all = 0;
+        foreach (RowPiece piece in pieces)
+            all += piece.Length;
+        Emit(pieces, [all]);
+    }
 
-    private void Emit(IReadOnlyList<DocumentPiece> pieces, int[] documentLengths)
+    private void Emit(ReadOnlySpan<RowPiece> pieces, ReadOnlySpan<int> documentLengths)
     {
         (Span<int> ids, Span<int> labels) = _shards.AddRow(documentLengths);
-        labels.Fill(PackedRow.Ignored);
         int at = 0;
-        foreach (DocumentPiece piece in pieces)
+        foreach (ref readonly RowPiece piece in pieces)
         {
-            TokenizedDocument document = piece.Document;
-            document.Ids.AsSpan(piece.Start, piece.Length).CopyTo(ids[at..]);
-            int labelled = 0;
-            foreach (LabelRange range in document.Labels)
+            piece.Tokens.CopyTo(ids[at..]);
+            Span<int> rest = labels.Slice(at, piece.Length);
+            int done = 0, labelled = 0;
+            foreach (LabelRange range in piece.LabelRanges)
             {
-                // Nothing in the row predicts the first token of a stretch.
-                int first = Math.Max(range.Start, piece.Start + 1);
-                int end = Math.Min(range.End, piece.Start + piece.Length);
-                if (first >= end)
-                    continue;
-                document.Ids.AsSpan(first..end).CopyTo(labels[(at + first - piece.Start)..]);
-                labelled += end - first;
+                rest[done..range.Start].Fill(PackedRow.Ignored);
+                piece.Tokens[range.Start..range.End].CopyTo(rest[range.Start..]);
+                labelled += range.End - range.Start;
+                done = range.End;
             }
 
-            CategorySum category = _categories.Of(document.Category);
+            rest[done..].Fill(PackedRow.Ignored);
+            CategorySum category = _inRows.Of(piece.Category);
             category.TokensInRows += piece.Length;
             category.LabelTokens += labelled;
             at += piece.Length;
         }
 
-        _counts.AddRow(ids.Length, _plan.Settings.MaxLength);
+        _counts.AddRow(at, _plan.Settings.MaxLength);
     }
 
     private void Lose(TokenizedDocument document, int tokens, string reason)

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text;
 
 namespace Drover.DataPrep.Documents;
@@ -20,8 +21,10 @@ internal sealed record PretrainText(ReadOnlyMemory<byte> Utf8, int SourceBytes, 
     {
         get
         {
-            ReadOnlySpan<byte> target = Utf8.Span[SourceBytes..];
-            return target is not [> 0x20 and < 0x7F, ..] && string.IsNullOrWhiteSpace(Encoding.UTF8.GetString(target));
+            ReadOnlySpan<byte> rest = Utf8.Span[SourceBytes..];
+            while (!rest.IsEmpty && Rune.DecodeFromUtf8(rest, out Rune rune, out int used) == OperationStatus.Done && Rune.IsWhiteSpace(rune))
+                rest = rest[used..];
+            return rest.IsEmpty;
         }
     }
 

@@ -124,6 +124,15 @@ internal static class Language
                     continue;
                 }
 
+                if (text[at] is >= 0xE5 and <= 0xE9)
+                {
+                    // U+5000 to U+9FFF: nearly all of Chinese.
+                    letters.All++;
+                    letters._han++;
+                    at += 3;
+                    continue;
+                }
+
                 Rune.DecodeFromUtf8(text[at..], out Rune rune, out int used);
                 letters.Add(rune);
                 at += used;
