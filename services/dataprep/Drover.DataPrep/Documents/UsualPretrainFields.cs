@@ -4,121 +4,132 @@ using System.Text.Json;
 namespace Drover.DataPrep.Documents;
 
 /// <summary>
-/// Reads the fields of a pretraining record straight from its bytes, which takes a quarter of the time of a tree of the JSON and strings.
+/// Reads the fields of a pretraining record straight from its bytes, in a fraction of the time that a tree of the JSON and strings take.
 /// It knows only records that are well formed and whose fields are strings; it leaves everything else to the tree, so that the two agree.
 /// </summary>
 internal sealed class UsualPretrainFields
 {
-    private readonly byte[] _text;
-    private readonly byte[] _source;
-    private readonly byte[] _target;
-    private readonly byte[] _category;
-    private byte[] _unescaped = new byte[1 << 16];
+    private readonly byte[][] _names;
+    private readonly JsonStrings _strings = new();
+    private byte[] _both = [];
     private byte[] _lastCategory = [];
     private string _lastCategoryName = JsonFields.NoCategory;
 
-    private UsualPretrainFields(FieldMap fields) =>
-        (_text, _source, _target, _category) = (Encoding.UTF8.GetBytes(fields.Text), Encoding.UTF8.GetBytes(fields.Source), Encoding.UTF8.GetBytes(fields.Target), Encoding.UTF8.GetBytes(fields.Category));
+    private UsualPretrainFields(IEnumerable<string> names) => _names = [.. names.Select(Encoding.UTF8.GetBytes)];
+
+    // Places of fields in lists of them.
+    private enum Known
+    {
+        Text,
+        Source,
+        Target,
+        Category,
+    }
 
     /// <summary>A reader for fields of these names; null where a name goes into an object, or two are one.</summary>
     public static UsualPretrainFields? For(FieldMap fields)
     {
         string[] names = [fields.Text, fields.Source, fields.Target, fields.Category];
-        return names.Any(n => n.Contains('.', StringComparison.Ordinal)) || names.Distinct(StringComparer.Ordinal).Count() < names.Length ? null : new UsualPretrainFields(fields);
+        return names.Any(n => n.Contains('.', StringComparison.Ordinal)) || names.Distinct(StringComparer.Ordinal).Count() < names.Length ? null : new UsualPretrainFields(names);
     }
 
     /// <summary>The text of a record, or null where the record is not a usual one.</summary>
+    /// <param name="json">Valid UTF-8.</param>
     public PretrainText? Read(ReadOnlyMemory<byte> json)
     {
+        Span<Field> fields = stackalloc Field[4];
+        fields.Clear();
+        _strings.Clear();
+        if (!TryRead(json.Span, fields))
+            return null;
+        (Field text, Field source, Field target) = (fields[(int)Known.Text], fields[(int)Known.Source], fields[(int)Known.Target]);
+        if (text.IsThere == target.IsThere)
+            return null;
+        string category = CategoryOf(Bytes(json, fields[(int)Known.Category]).Span);
+        if (!target.IsThere)
+            return new PretrainText(Bytes(json, text), 0, category);
+        if (_both.Length < source.Length + target.Length)
+            _both = new byte[2 * (source.Length + target.Length)];
+        Bytes(json, source).CopyTo(_both);
+        Bytes(json, target).CopyTo(_both.AsMemory(source.Length));
+        return new PretrainText(_both.AsMemory(0, source.Length + target.Length), source.Length, category);
+    }
+
+    // {"name": value, ...} and white space. False for what is not well formed, too.
+    private bool TryRead(ReadOnlySpan<byte> json, Span<Field> fields)
+    {
+        int at = JsonStrings.SkipSpace(json, 0);
+        if (!JsonStrings.Take(json, ref at, (byte)'{'))
+            return false;
+        if (JsonStrings.Take(json, ref at, (byte)'}'))
+            return JsonStrings.SkipSpace(json, at) == json.Length;
+        do
+        {
+            if (!_strings.TryRead(json, ref at, out JsonStrings.Place name) || !JsonStrings.Take(json, ref at, (byte)':'))
+                return false;
+            int known = KnownOf(_strings.BytesOf(json, name));
+            bool isRead = known < 0 ? TrySkipValue(json, ref at) : TryReadField(json, ref at, ref fields[known]);
+            if (!isRead)
+                return false;
+        }
+        while (JsonStrings.Take(json, ref at, (byte)','));
+        return JsonStrings.Take(json, ref at, (byte)'}') && at == json.Length;
+    }
+
+    private int KnownOf(ReadOnlySpan<byte> name)
+    {
+        for (int i = 0; i < _names.Length; i++)
+        {
+            if (name.SequenceEqual(_names[i]))
+                return i;
+        }
+
+        return -1;
+    }
+
+    // Of fields of one name the last counts.
+    private bool TryReadField(ReadOnlySpan<byte> json, ref int at, ref Field field)
+    {
+        bool isRead = _strings.TryRead(json, ref at, out JsonStrings.Place place);
+        field = new Field(isRead, place);
+        return isRead;
+    }
+
+    private bool TrySkipValue(ReadOnlySpan<byte> json, ref int at)
+    {
+        if (at < json.Length && json[at] == '"')
+            return _strings.TryRead(json, ref at, out _);
         try
         {
-            var reader = new Utf8JsonReader(json.Span);
-            return reader.Read() && reader.TokenType == JsonTokenType.StartObject ? Read(json, ref reader) : null;
+            var reader = new Utf8JsonReader(json[at..], isFinalBlock: false, default);
+            if (!reader.Read() || !reader.TrySkip())
+                return false;
+            at = JsonStrings.SkipSpace(json, at + (int)reader.BytesConsumed);
+            return true;
         }
-        catch (Exception e) when (e is JsonException or InvalidOperationException)
+        catch (JsonException)
         {
-            // Malformed, or half of a surrogate pair: the tree says what is wrong.
-            return null;
+            return false;
         }
     }
 
-    private PretrainText? Read(ReadOnlyMemory<byte> json, ref Utf8JsonReader reader)
-    {
-        Field text = default, source = default, target = default, category = default;
-        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
-        {
-            bool known = reader.ValueTextEquals(_text) ? Take(ref reader, ref text)
-                : reader.ValueTextEquals(_source) ? Take(ref reader, ref source)
-                : reader.ValueTextEquals(_target) ? Take(ref reader, ref target)
-                : reader.ValueTextEquals(_category) ? Take(ref reader, ref category)
-                : Skip(ref reader);
-            if (!known)
-                return null;
-        }
+    private ReadOnlyMemory<byte> Bytes(ReadOnlyMemory<byte> json, Field field) => field.IsThere ? _strings.MemoryOf(json, field.Place) : default;
 
-        // The object is over here; anything behind it is malformed.
-        if (reader.Read() || text.IsThere == target.IsThere)
-            return null;
-        string name = CategoryOf(json.Span, category);
-        if (!target.IsThere)
-            return new PretrainText(text.HasEscapes ? Unescaped(json.Span, text, default, out _) : json.Slice(text.Start, text.Length), 0, name);
-        ReadOnlyMemory<byte> both = Unescaped(json.Span, source, target, out int sourceBytes);
-        return new PretrainText(both, sourceBytes, name);
-    }
-
-    private static bool Take(ref Utf8JsonReader reader, ref Field field)
+    private string CategoryOf(ReadOnlySpan<byte> category)
     {
-        reader.Read();
-        // Of fields of one name the last counts, and null is as none.
-        field = reader.TokenType == JsonTokenType.String
-            ? new Field(true, (int)reader.TokenStartIndex + 1, reader.ValueSpan.Length, reader.ValueIsEscaped)
-            : default;
-        return reader.TokenType is JsonTokenType.String or JsonTokenType.Null;
-    }
-
-    private static bool Skip(ref Utf8JsonReader reader)
-    {
-        reader.Skip();
-        return true;
-    }
-
-    private string CategoryOf(ReadOnlySpan<byte> json, Field field)
-    {
-        if (!field.IsThere || field.Length == 0)
+        if (category.IsEmpty)
             return JsonFields.NoCategory;
-        ReadOnlySpan<byte> written = json.Slice(field.Start, field.Length);
-        if (written.SequenceEqual(_lastCategory))
-            return _lastCategoryName;
-        _lastCategory = written.ToArray();
-        _lastCategoryName = Encoding.UTF8.GetString(Unescaped(json, field, default, out _).Span);
+        if (!category.SequenceEqual(_lastCategory))
+        {
+            _lastCategory = category.ToArray();
+            _lastCategoryName = Encoding.UTF8.GetString(category);
+        }
+
         return _lastCategoryName;
     }
 
-    // What is unescaped has at most as many bytes.
-    private ReadOnlyMemory<byte> Unescaped(ReadOnlySpan<byte> json, Field first, Field second, out int firstBytes)
+    private readonly record struct Field(bool IsThere, JsonStrings.Place Place)
     {
-        if (_unescaped.Length < first.Length + second.Length)
-            _unescaped = new byte[2 * (first.Length + second.Length)];
-        firstBytes = Unescape(json, first, _unescaped);
-        return _unescaped.AsMemory(0, firstBytes + Unescape(json, second, _unescaped.AsSpan(firstBytes)));
+        public int Length => Place.Length;
     }
-
-    private static int Unescape(ReadOnlySpan<byte> json, Field field, Span<byte> to)
-    {
-        if (!field.IsThere)
-            return 0;
-        if (field.HasEscapes)
-        {
-            // With its quotes it is a JSON value.
-            var value = new Utf8JsonReader(json.Slice(field.Start - 1, field.Length + 2));
-            value.Read();
-            return value.CopyString(to);
-        }
-
-        json.Slice(field.Start, field.Length).CopyTo(to);
-        return field.Length;
-    }
-
-    /// <summary>A string as it is written: where it starts behind its quote.</summary>
-    private readonly record struct Field(bool IsThere, int Start, int Length, bool HasEscapes);
 }

@@ -133,6 +133,13 @@ internal static class Language
                     continue;
                 }
 
+                if (text[at] == 0xEF || (text[at] == 0xE3 && text[at + 1] == 0x80))
+                {
+                    // Punctuation of Chinese: U+3000 to U+303F, and wide forms.
+                    at += 3;
+                    continue;
+                }
+
                 Rune.DecodeFromUtf8(text[at..], out Rune rune, out int used);
                 letters.Add(rune);
                 at += used;
