@@ -14,12 +14,7 @@ internal static class MatrixProducts
     public static double SecondsOfStep(LlamaConfig config, long tokens, Precision precision)
     {
         using var noGrad = no_grad();
-        ScalarType type = precision switch
-        {
-            Precision.Bf16 => ScalarType.BFloat16,
-            Precision.Fp16 => ScalarType.Float16,
-            _ => ScalarType.Float32,
-        };
+        ScalarType type = LlamaPart.TypeOf(precision);
         double layer = LlamaTensors.Layer(config).Where(w => w.Shape.Length == 2).Sum(w => Seconds(w.Shape[0], w.Shape[1], tokens, type));
         return (layer * config.NumHiddenLayers) + Seconds(config.VocabSize, config.HiddenSize, tokens, type);
     }
@@ -31,14 +26,14 @@ internal static class MatrixProducts
         return Fastest(() => x.mm(weight.t())) + Fastest(() => dy.mm(weight)) + Fastest(() => dy.t().mm(x));
     }
 
-    private static double Fastest(Func<Tensor> product)
+    internal static double Fastest(Action work)
     {
         double best = double.MaxValue;
         for (int i = 0; i < Repetitions; i++)
         {
             using var scope = NewDisposeScope();
             long started = Stopwatch.GetTimestamp();
-            product();
+            work();
             best = Math.Min(best, Stopwatch.GetElapsedTime(started).TotalSeconds);
         }
 

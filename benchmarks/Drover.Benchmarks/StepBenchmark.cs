@@ -80,6 +80,7 @@ internal static class StepBenchmark
             ["backward_s"] = Math.Round(Median(s => s.BackwardSeconds), 3),
             ["optimizer_s"] = Math.Round(Median(s => s.OptimizerSeconds), 3),
             ["products_alone_s"] = ranks > 1 || arguments.AreWeightsConstant ? null : Math.Round(MatrixProducts.SecondsOfStep(arguments.Config, (long)arguments.Rows * arguments.Length, spec.Precision), 3),
+            ["attention_alone_s"] = ranks > 1 || arguments.AreWeightsConstant ? null : Math.Round(AttentionAlone.SecondsOfStep(arguments, spec.Precision), 3),
             ["memory_mib"] = memory,
             ["traffic_mib_per_step"] = traffic,
             ["waited_s_per_step"] = new JsonObject(engine.Traffic.Snapshot().Select(e => e.Axis).Distinct().Select(a => KeyValuePair.Create<string, JsonNode?>(a, Math.Round(engine.Traffic.WaitedFor(a).TotalSeconds / steps.Count, 3)))),

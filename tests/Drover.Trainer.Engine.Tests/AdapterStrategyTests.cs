@@ -19,7 +19,7 @@ public sealed class AdapterStrategyTests
         ["some, head whole"] = new() { Rank = 4, Dora = true, Targets = ["k_proj", "down_proj"], ModulesToSave = ["lm_head"] },
     };
 
-    private static readonly Dictionary<string, (int Ranks, ParallelSpec Spec)> Strategies = new(StringComparer.Ordinal)
+    internal static readonly Dictionary<string, (int Ranks, ParallelSpec Spec)> Strategies = new(StringComparer.Ordinal)
     {
         ["ddp 2"] = (2, new ParallelSpec()),
         ["zero1"] = (2, new ParallelSpec { Placement = StatePlacement.Zero1 }),

@@ -68,7 +68,9 @@ public sealed class FamilyParityTests
     {
         Assert.Equal(expected.Length, actual.Length);
         double apart = expected.Zip(actual, (a, b) => (double)Math.Abs(a - b)).Max();
-        Assert.True(apart <= Tolerance, $"{what}: {apart} apart");
+        // Of values around ten the last place of fp32 alone is 1e-6, and sums have thousands of terms.
+        double largest = expected.Max(Math.Abs);
+        Assert.True(apart <= Math.Max(Tolerance, largest * 1e-5), $"{what}: {apart} apart, the largest value is {largest}");
     }
 
     private static LlamaPart Model(LlamaConfig config)

@@ -81,7 +81,7 @@ public sealed class GradientTests
             x = output;
         }
 
-        (double loss, Tensor? gradient) = part.HeadLossOf(x, batch, 50, scale, FlatOf(part.HeadBlock), FlatOf(part.HeadMatrixBlock!));
+        (Tensor sum, Tensor? gradient) = part.HeadLossOf(x, batch, 50, scale, FlatOf(part.HeadBlock), FlatOf(part.HeadMatrixBlock!));
         for (int i = part.Layers.Count - 1; i >= 0; i--)
         {
             gradient = part.Layers[i].Backward(gradient!, kept[i].Input, kept[i].Kept, context, FlatOf(part.Layers[i].Weights));
@@ -89,7 +89,7 @@ public sealed class GradientTests
         }
 
         part.EmbedBackward(batch, gradient!, FlatOf(part.EmbeddingBlock));
-        return (loss, part.Blocks.SelectMany(b => b.Weights.Select(w => (w.Name, Value: b.ViewOf(FlatOf(b), w.Name, w.Name)))).ToDictionary(p => p.Name, p => p.Value, StringComparer.Ordinal));
+        return (sum.item<double>(), part.Blocks.SelectMany(b => b.Weights.Select(w => (w.Name, Value: b.ViewOf(FlatOf(b), w.Name, w.Name)))).ToDictionary(p => p.Name, p => p.Value, StringComparer.Ordinal));
     }
 }
 

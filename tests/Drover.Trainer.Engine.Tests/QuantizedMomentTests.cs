@@ -67,6 +67,30 @@ public sealed class QuantizedMomentTests
         Assert.Equal(scales.data<float>().ToArray(), scalesAgain.data<float>().ToArray());
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void The_script_for_GPUs_gives_the_same_bytes(bool isSigned)
+    {
+        using var scope = NewDisposeScope();
+        var random = new Random(3);
+        float[] values = [.. Enumerable.Range(0, 64 * 256).Select(i => (float)((isSigned ? random.NextDouble() - 0.5 : random.NextDouble()) * Math.Pow(10, -random.Next(9))))];
+        Array.Clear(values, 256, 256);
+        // The largest twice, with both signs.
+        if (isSigned)
+            (values[600], values[601]) = (-3, 3);
+        BlockQuantization quantization = isSigned ? BlockQuantization.Signed : BlockQuantization.Unsigned;
+        Tensor codes = zeros([values.Length], ScalarType.Byte), scales = zeros(values.Length / 256), back = zeros(values.Length);
+        Tensor scriptCodes = zeros_like(codes), scriptScales = zeros_like(scales), scriptBack = zeros_like(back);
+        quantization.Quantize(tensor(values), codes, scales);
+        quantization.Dequantize(codes, scales, back);
+        BlockQuantizationScript.Quantize(tensor(values), scriptCodes, scriptScales, quantization.Midpoints);
+        BlockQuantizationScript.Dequantize(scriptCodes, scriptScales, scriptBack, BlockQuantization.NumbersOf(isSigned));
+        Assert.Equal(codes.data<byte>().ToArray(), scriptCodes.data<byte>().ToArray());
+        Assert.Equal(scales.data<float>().ToArray(), scriptScales.data<float>().ToArray());
+        Assert.Equal(back.data<float>().ToArray(), scriptBack.data<float>().ToArray());
+    }
+
     [Fact]
     public void An_update_is_AdamW_on_the_values_that_were_kept()
     {

@@ -54,6 +54,20 @@ public sealed class SpecChecksTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_run_on_gpus_is_refused_where_there_are_none_and_is_the_same_run_elsewhere()
+    {
+        Assert.SkipWhen(File.Exists("/dev/nvidiactl"), "this machine has a GPU");
+        TrainingSpec spec = TrainerWorld.Spec("gpus");
+        byte[] identity = TrainingSpecs.Identity(spec);
+        spec.Device = Device.Cuda;
+        RpcException refused = await RefusedAsync(spec);
+        Assert.Equal(StatusCode.FailedPrecondition, refused.StatusCode);
+        foreach (string what in new[] { "device is cuda", "libtorch shows no CUDA", "-p:DroverCuda=true", "device: cpu" })
+            Assert.Contains(what, refused.Status.Detail, StringComparison.Ordinal);
+        Assert.Equal(identity, TrainingSpecs.Identity(spec));
+    }
+
+    [Fact]
     public async Task A_loss_scale_without_fp16_or_out_of_range_is_refused()
     {
         TrainingSpec spec = TrainerWorld.Spec("scaled");

@@ -42,6 +42,7 @@ internal static class TrainStartCommand
     private static readonly Option<long> EvaluateEvery = new("--evaluate-every") { Description = "Steps between evaluations on --held-out; 0: only at the end" };
     private static readonly Option<long> Seed = new("--seed") { Description = "Seed of the row order and of random weights" };
     private static readonly Option<bool> DryRun = new("--dry-run") { Description = "Check everything and start nothing" };
+    private static readonly Option<Device> DeviceOption = EnumOption.Of("--device", "Where ranks compute: auto takes GPUs where there is one for each", ("auto", Device.Auto), ("cpu", Device.Cpu), ("cuda", Device.Cuda));
     private static readonly Option<Precision> PrecisionOption = EnumOption.Of("--precision", "Type of the weights in compute", ("bf16", Precision.Bf16), ("fp32", Precision.Fp32), ("fp16", Precision.Fp16));
 
     public static Command Build()
@@ -68,7 +69,7 @@ internal static class TrainStartCommand
         """)
     {
         Name, Model, Config, Checkpoint, Dataset, Buckets, Tokenizer, Steps, Epochs, GlobalBatch, MicroBatch, Ranks, Threads, LearningRate, Schedule, Warmup, WarmupRatio, DecayRatio, WeightDecay,
-        Neftune, Frozen, EmbeddingsOnly, PrecisionOption, Optimizer, Recompute, RecomputeModeOption, RecomputeBlocks, OffloadActivations, HeadChunk, CheckpointEvery, HeldOut, EvaluateEvery, Seed, DryRun, JobStart.Detach,
+        Neftune, Frozen, EmbeddingsOnly, PrecisionOption, DeviceOption, Optimizer, Recompute, RecomputeModeOption, RecomputeBlocks, OffloadActivations, HeadChunk, CheckpointEvery, HeldOut, EvaluateEvery, Seed, DryRun, JobStart.Detach,
     }.Does(RunAsync);
 
     private static async Task<int> RunAsync(CliContext context, ParseResult parse)
@@ -101,6 +102,7 @@ internal static class TrainStartCommand
             Ranks = parse.GetValue(Ranks),
             ThreadsPerRank = parse.GetValue(Threads),
             Precision = parse.GetValue(PrecisionOption),
+            Device = parse.GetValue(DeviceOption),
             Recompute = parse.GetValue(Recompute),
             Activations = new ActivationSpec { Recompute = parse.GetValue(RecomputeModeOption), RecomputeBlocks = parse.GetValue(RecomputeBlocks), Offload = parse.GetValue(OffloadActivations) },
             HeadChunkTokens = parse.GetValue(HeadChunk),

@@ -10,6 +10,13 @@ public static unsafe class CollectiveConveniences
             collectives.StartAllReduceSum((nint)data, values.Length).Wait();
     }
 
+    /// <summary>The largest of fp32 values over the ranks, in place, and waits.</summary>
+    public static void AllReduceMax(this ICollectives collectives, Span<float> values)
+    {
+        fixed (float* data = values)
+            collectives.StartAllReduceMax((nint)data, values.Length).Wait();
+    }
+
     /// <summary><see cref="ICollectives.StartReduceScatterSum"/> and waits.</summary>
     public static void ReduceScatterSum(this ICollectives collectives, nint source, nint destination, long countPerRank) =>
         collectives.StartReduceScatterSum(source, destination, countPerRank).Wait();

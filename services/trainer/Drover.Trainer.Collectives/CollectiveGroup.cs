@@ -37,6 +37,10 @@ public abstract unsafe class CollectiveGroup : ICollectives
         Begin(new Operation(OperationKind.AllReduce, data, data, count) { Element = Element.Float });
 
     /// <inheritdoc />
+    public ICollectiveHandle StartAllReduceMax(nint data, long count) =>
+        Begin(new Operation(OperationKind.AllReduce, data, data, count) { Element = Element.Float, Max = true });
+
+    /// <inheritdoc />
     public ICollectiveHandle StartReduceScatterSum(nint source, nint destination, long countPerRank) =>
         Begin(new Operation(OperationKind.ReduceScatter, source, destination, countPerRank) { Element = Element.Float });
 
@@ -74,13 +78,6 @@ public abstract unsafe class CollectiveGroup : ICollectives
     {
         fixed (double* data = values)
             Reduce((nint)data, values.Length, Element.Double, max: true);
-    }
-
-    /// <inheritdoc />
-    public void AllReduceMax(Span<float> values)
-    {
-        fixed (float* data = values)
-            Reduce((nint)data, values.Length, Element.Float, max: true);
     }
 
     /// <inheritdoc />

@@ -13,6 +13,7 @@ internal static unsafe partial class CudaDriver
     public const int NotReady = 600;
     private const uint NonBlockingStream = 1;
     private const uint EventWithoutTime = 2;
+    private const int ComputeCapabilityMajor = 75; // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
     private const int MemoryType = 2; // CU_POINTER_ATTRIBUTE_MEMORY_TYPE
     private const int DeviceMemory = 2; // CU_MEMORYTYPE_DEVICE
 
@@ -33,6 +34,23 @@ internal static unsafe partial class CudaDriver
         ThrowIfFailed(cuDevicePrimaryCtxRetain(&context, device), "cuDevicePrimaryCtxRetain");
         return context;
     }
+
+    /// <summary>Generation of a GPU: 8 for Ampere.</summary>
+    public static int ComputeCapability(int ordinal)
+    {
+        ThrowIfFailed(cuInit(0), "cuInit");
+        int device;
+        ThrowIfFailed(cuDeviceGet(&device, ordinal), "cuDeviceGet");
+        int major;
+        ThrowIfFailed(cuDeviceGetAttribute(&major, ComputeCapabilityMajor, device), "cuDeviceGetAttribute");
+        return major;
+    }
+
+    /// <summary>
+    /// Copies bytes between any two places, after what CUDA's default stream holds; between places of the device in order with what follows on that
+    /// stream, else it is done on return.
+    /// </summary>
+    public static void Copy(nint source, nint destination, long bytes) => ThrowIfFailed(cuMemcpy(destination, source, (nuint)bytes), "cuMemcpy");
 
     /// <summary>Makes the context that of the calling thread.</summary>
     public static void Use(nint context) => ThrowIfFailed(cuCtxSetCurrent(context), "cuCtxSetCurrent");
@@ -90,6 +108,12 @@ internal static unsafe partial class CudaDriver
 
     [LibraryImport(FileName)]
     private static partial int cuDeviceGet(int* device, int ordinal);
+
+    [LibraryImport(FileName)]
+    private static partial int cuDeviceGetAttribute(int* value, int attribute, int device);
+
+    [LibraryImport(FileName)]
+    private static partial int cuMemcpy(nint destination, nint source, nuint bytes);
 
     [LibraryImport(FileName)]
     private static partial int cuDevicePrimaryCtxRetain(nint* context, int device);

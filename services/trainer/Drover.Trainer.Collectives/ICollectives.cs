@@ -38,6 +38,11 @@ public interface ICollectives : IDisposable
     /// <param name="count">Number of values, the same on every rank.</param>
     ICollectiveHandle StartAllReduceSum(nint data, long count);
 
+    /// <summary>The largest fp32 value over the ranks, in place.</summary>
+    /// <param name="data">Address of the first value; undefined until the handle was waited for.</param>
+    /// <param name="count">Number of values, the same on every rank.</param>
+    ICollectiveHandle StartAllReduceMax(nint data, long count);
+
     /// <summary>Sums fp32 values over the ranks; rank r keeps values [r, r + 1) * <paramref name="countPerRank"/> of the sum.</summary>
     /// <param name="source"><see cref="WorldSize"/> times <paramref name="countPerRank"/> values, left as they are unless in place.</param>
     /// <param name="destination">
@@ -79,9 +84,6 @@ public interface ICollectives : IDisposable
 
     /// <summary>The largest over the ranks, in place.</summary>
     void AllReduceMax(Span<double> values);
-
-    /// <summary>The largest over the ranks, in place.</summary>
-    void AllReduceMax(Span<float> values);
 
     /// <summary>Copies the root's bytes to every rank.</summary>
     void Broadcast(nint data, long bytes, int root);

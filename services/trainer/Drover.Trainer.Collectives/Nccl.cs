@@ -11,6 +11,11 @@ namespace Drover.Trainer.Collectives;
 /// NCCL has no tags and waits inside the stream: sends and receives are gathered and started as one group at the next wait or other
 /// operation, and those between two ranks must be in the same order on both, whatever their tags.
 /// </para>
+/// <para>
+/// Memory: libtorch computes on the default stream and hands freed memory to the next tensor in that stream's order. An operation starts
+/// after all that the stream holds, so whoever had its memory before is done with it; its memory stays taken until its handle has been waited
+/// for, and that waits for its end: nobody gets it while NCCL works.
+/// </para>
 /// </summary>
 /// <remarks>Not run on a GPU yet: it is compiled, and only <see cref="IsAvailable"/> is tested.</remarks>
 public sealed unsafe class Nccl : CollectiveGroup
@@ -82,13 +87,21 @@ public sealed unsafe class Nccl : CollectiveGroup
         _host.Dispose();
     }
 
-    internal override ICollectives MakeGroup(Operation split) => new Nccl((CollectiveGroup)_host.MakeGroup(split), _context);
+    internal override ICollectives MakeGroup(Operation split)
+    {
+        var host = (CollectiveGroup)_host.MakeGroup(split);
+        if (host.WorldSize > 1)
+            return new Nccl(host, _context);
+        // A communicator takes memory of the GPU: none for a rank that is alone on an axis.
+        host.Dispose();
+        return new SingleRank(split.NewAxis, Traffic, _context);
+    }
 
     internal override ICollectiveHandle Start(Operation operation)
     {
+        CudaDriver.Use(_context);
         if (!CudaDriver.IsOnDevice(operation.Source) && !CudaDriver.IsOnDevice(operation.Destination))
             return _host.Start(operation);
-        CudaDriver.Use(_context);
         var handle = new Handle(this);
         if (operation.IsMessage)
         {

@@ -14,19 +14,20 @@ namespace Drover.Trainer.Engine;
 /// <param name="step">From 1.</param>
 /// <param name="first">The first of the tokens wanted, counted over the rows one after the other.</param>
 /// <param name="count">How many tokens.</param>
-internal sealed class AdapterDropout(double probability, long seed, MicroBatch batch, long step, long first, int count) : IDropoutMasks
+/// <param name="device">Where the masks are wanted; null for the CPU, which makes them.</param>
+internal sealed class AdapterDropout(double probability, long seed, MicroBatch batch, long step, long first, int count, Device? device = null) : IDropoutMasks
 {
     private const int Lanes = 4;
 
     /// <summary>Of a micro-batch, given a stretch of its tokens; null where a run has no dropout.</summary>
     public static Func<long, int, IDropoutMasks>? For(EngineSpec spec, MicroBatch batch, long step) =>
-        spec.Lora is { Dropout: > 0 } lora ? (first, count) => new AdapterDropout(lora.Dropout, spec.Seed, batch, step, first, count) : null;
+        spec.Lora is { Dropout: > 0 } lora ? (first, count) => new AdapterDropout(lora.Dropout, spec.Seed, batch, step, first, count, spec.Device) : null;
 
     /// <inheritdoc />
     public Tensor Of(string place, long features, long from, long taken, ScalarType type)
     {
         using var scope = NewDisposeScope();
-        Tensor mask = ones(count, taken);
+        Tensor mask = ones([count, taken], device: CPU);
         ulong stepKey = CounterGenerator.Mix(CounterGenerator.KeyOf(seed, "dropout " + place), (ulong)step);
         Span<float> values = TensorMemory.FloatsOf(mask);
         long start = 0;
@@ -39,7 +40,7 @@ internal sealed class AdapterDropout(double probability, long seed, MicroBatch b
             start += length;
         }
 
-        return mask.to(type).MoveToOuterDisposeScope();
+        return mask.to(type).to(device ?? CPU).MoveToOuterDisposeScope();
     }
 
     private void Fill(Span<float> values, ulong key, long at)

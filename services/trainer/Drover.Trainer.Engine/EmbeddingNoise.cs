@@ -23,10 +23,10 @@ internal sealed class EmbeddingNoise(double alpha, long seed)
         if (alpha == 0)
             return;
         using var scope = NewDisposeScope();
-        Tensor noise = zeros(x.shape);
+        Tensor noise = zeros(x.shape, device: CPU);
         Fill(TensorMemory.FloatsOf(noise), (int)x.shape[1], batch, first, step);
         // Summed in fp32 and rounded once.
-        x.add_(noise, HeldScalars.One);
+        x.add_(noise.to(x.device), HeldScalars.One);
     }
 
     private void Fill(Span<float> noise, int hidden, MicroBatch batch, long first, long step)

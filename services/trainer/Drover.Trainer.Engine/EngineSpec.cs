@@ -3,6 +3,7 @@ using Drover.Formats.Adapters;
 using Drover.Formats.HuggingFace;
 using Drover.Trainer.Model;
 using Drover.Trainer.Parallelism;
+using static TorchSharp.torch;
 
 namespace Drover.Trainer.Engine;
 
@@ -11,6 +12,9 @@ public sealed record EngineSpec
 {
     /// <summary>Number format of compute weights and activations; master weights and moments are always fp32.</summary>
     public Precision Precision { get; init; } = Precision.Bf16;
+
+    /// <summary>Where this rank computes: the CPU, or a GPU by its number. The collectives must reach its memory.</summary>
+    public Device Device { get; init; } = CPU;
 
     /// <summary>Rows in one optimizer step over all ranks and accumulation.</summary>
     public required int GlobalBatchRows { get; init; }

@@ -23,7 +23,7 @@ internal sealed class EvaluationPass(LlamaConfig config, LlamaPart[] parts, IRea
         double loss = 0;
         long labels = 0;
         int size = spec.MicroBatchRows, batches = (ids.Count + size - 1) / size, mine = (batches + grid.Replicas - 1) / grid.Replicas;
-        var links = new PipelineLinks(grid, parts.Length);
+        var links = new PipelineLinks(grid, parts.Length, parts[0].Device);
         foreach (PipelineAction action in PipelineSchedule.Of(spec.Parallel, grid.Pipeline.Rank, mine).Where(a => a.IsForward))
         {
             cancellation.ThrowIfCancellationRequested();
@@ -78,7 +78,7 @@ internal sealed class EvaluationPass(LlamaConfig config, LlamaPart[] parts, IRea
         using (x)
         {
             BlockWeights[] head = ReferenceEquals(part.HeadBlock, part.HeadMatrixBlock) ? [part.HeadBlock] : [part.HeadBlock, part.HeadMatrixBlock!];
-            return Using(head, () => part.HeadLossOf(x, passage.Batch, spec.HeadChunkTokens, 1, null, null).Loss);
+            return Using(head, () => part.HeadLossOf(x, passage.Batch, spec.HeadChunkTokens, 1, null, null).Loss.item<double>());
         }
     }
 

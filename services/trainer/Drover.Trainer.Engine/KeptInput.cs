@@ -1,3 +1,4 @@
+using Drover.Trainer.Model;
 using Drover.Trainer.Parallelism;
 using static TorchSharp.torch;
 
@@ -27,9 +28,8 @@ internal sealed class KeptInput : IDisposable
 
         // A copy on CPUs too: so that what is counted is what happens.
         using var scope = NewDisposeScope();
-        bool isElsewhere = input.device_type != TorchSharp.DeviceType.CPU;
-        Tensor host = isElsewhere ? empty(input.shape, input.dtype).pin_memory() : empty(input.shape, input.dtype);
-        _host = host.copy_(input, isElsewhere).DetachFromDisposeScope();
+        _host = TensorMemory.HostMemory(input.numel(), input.dtype, _device).view(input.shape).DetachFromDisposeScope();
+        TensorMemory.Copy(input, _host, isForHost: false);
         Count(MemoryPlace.Host, _host, 1);
         input.Dispose();
     }

@@ -13,21 +13,23 @@ public sealed class LanguageModel : IDisposable
 {
     private const int EvaluationChunkTokens = 1024;
     private readonly List<Tensor> _flats = [];
-    private readonly CachedAttention _attention = new();
+    private readonly CachedAttention _attention;
 
     /// <summary>Allocates the weights; they are zero until they are loaded.</summary>
     /// <param name="config">The model.</param>
     /// <param name="precision">Of compute.</param>
     /// <param name="threads">Threads of the tensor library in this process; 0 leaves its own choice.</param>
+    /// <param name="device">Where it computes; null for the CPU.</param>
     /// <exception cref="DroverException">Unimplemented, naming what of the config is not supported.</exception>
-    public LanguageModel(LlamaConfig config, Precision precision, int threads = 0)
+    public LanguageModel(LlamaConfig config, Precision precision, int threads = 0, Device? device = null)
     {
         if (threads > 0)
             set_num_threads(threads);
-        Blocks = new LlamaPart(config, precision, PartSpan.Whole(config), attention: _attention);
+        _attention = new CachedAttention(FlashAttention.For(device ?? CPU, LlamaPart.TypeOf(precision), config.HeadSize));
+        Blocks = new LlamaPart(config, precision, PartSpan.Whole(config), attention: _attention, device: device);
         foreach (BlockWeights block in Blocks.Blocks)
         {
-            _flats.Add(zeros([block.Count], Blocks.Type).DetachFromDisposeScope());
+            _flats.Add(zeros([block.Count], Blocks.Type, Blocks.Device).DetachFromDisposeScope());
             block.Attach(_flats[^1]);
         }
 
@@ -37,7 +39,9 @@ public sealed class LanguageModel : IDisposable
     // Uses the weights that a training engine has here, as they stand; they stay its own.
     internal LanguageModel(LlamaConfig config, Precision precision, IReadOnlyList<BlockWeights> lent)
     {
-        Blocks = new LlamaPart(config, precision, PartSpan.Whole(config), attention: _attention);
+        Device device = lent[0].Flat!.device;
+        _attention = new CachedAttention(FlashAttention.For(device, LlamaPart.TypeOf(precision), config.HeadSize));
+        Blocks = new LlamaPart(config, precision, PartSpan.Whole(config), attention: _attention, device: device);
         for (int i = 0; i < lent.Count; i++)
             Blocks.Blocks[i].Attach(lent[i].Flat!);
         Weights = [];
@@ -59,7 +63,7 @@ public sealed class LanguageModel : IDisposable
             using var scope = NewDisposeScope();
             float[] values = new float[weight.Count];
             read(weight, values);
-            BlockOf(weight.Name)[weight.Name].copy_(tensor(values, weight.Shape));
+            BlockOf(weight.Name)[weight.Name].copy_(tensor(values, weight.Shape, device: CPU));
         }
     }
 
@@ -78,11 +82,11 @@ public sealed class LanguageModel : IDisposable
             using var scope = NewDisposeScope();
             PackedRow[] taken = [.. Enumerable.Range(0, (int)Math.Min(microBatchRows, rows.RowCount - start)).Select(i => rows.Read(start + i))];
             CheckIds(Config, taken);
-            using TokenBatch batch = TokenBatch.From(taken);
+            using TokenBatch batch = TokenBatch.From(taken, device: Blocks.Device);
             if (batch.LabelCount == 0)
                 continue;
             Tensor hidden = Blocks.Infer(batch).index_select(0, batch.Labelled);
-            loss += HeadLoss.Run(hidden, batch.Targets, HeadMatrix, new WholeVocabulary(), EvaluationChunkTokens, 1, null, null);
+            loss += HeadLoss.Run(hidden, batch.Targets, HeadMatrix, new WholeVocabulary(), EvaluationChunkTokens, 1, null, null).item<double>();
             labels += batch.LabelCount;
         }
 
@@ -95,20 +99,20 @@ public sealed class LanguageModel : IDisposable
     public float[] Logits(IReadOnlyList<int> ids)
     {
         using var scope = NewDisposeScope();
-        using TokenBatch batch = TokenBatch.FromDocument(ids);
-        return Head(Blocks.Infer(batch)).data<float>().ToArray();
+        using TokenBatch batch = TokenBatch.FromDocuments([ids], Blocks.Device);
+        return Head(Blocks.Infer(batch)).cpu().data<float>().ToArray();
     }
 
     /// <summary>Keys and values for texts that are continued; the caller's to dispose.</summary>
     /// <param name="texts">How many.</param>
     /// <param name="capacity">Tokens that each may come to, its prompt among them.</param>
-    internal KeyValueCache NewCache(int texts, int capacity) => new(Config, Blocks.Type, texts, capacity);
+    internal KeyValueCache NewCache(int texts, int capacity) => new(Config, Blocks.Type, texts, capacity, Blocks.Device);
 
     /// <summary>Reads whole prompts into an empty cache.</summary>
     /// <returns>Logits of what follows each, [prompts, vocabulary], fp32, in the caller's dispose scope.</returns>
     internal Tensor Read(IReadOnlyList<IReadOnlyList<int>> prompts, KeyValueCache cache)
     {
-        using TokenBatch batch = TokenBatch.From([.. prompts.Select(p => new PackedRow([.. p], [.. p.Select(_ => PackedRow.Ignored)], [p.Count]))]);
+        using TokenBatch batch = TokenBatch.FromDocuments(prompts, Blocks.Device);
         long end = 0;
         return Read(batch, cache, [.. prompts.Select(p => (end += p.Count) - 1)]);
     }
@@ -117,7 +121,7 @@ public sealed class LanguageModel : IDisposable
     /// <returns>As of the prompts.</returns>
     internal Tensor Read(IReadOnlyList<int> ids, KeyValueCache cache)
     {
-        using TokenBatch batch = TokenBatch.Following(ids, cache.Lengths);
+        using TokenBatch batch = TokenBatch.Following(ids, cache.Lengths, Blocks.Device);
         return Read(batch, cache, null);
     }
 
@@ -163,7 +167,7 @@ public sealed class LanguageModel : IDisposable
         try
         {
             Tensor hidden = Blocks.Infer(batch, cache);
-            return Head(rows is null ? hidden : hidden.index_select(0, tensor(rows))).MoveToOuterDisposeScope();
+            return Head(rows is null ? hidden : hidden.index_select(0, tensor(rows, device: Blocks.Device))).MoveToOuterDisposeScope();
         }
         finally
         {

@@ -22,7 +22,7 @@ internal sealed class Passage : IDisposable
         int tokens = batch.Rows.Sum(r => r.InputIds.Length);
         int shares = spec.SequenceMode == SequenceMode.SplitGather ? spec.TensorParallel : spec.SequenceParallel;
         // The library prepares and caches kernels by shape: rows that are full but for a few tokens are to be one shape.
-        _whole = TokenBatch.From(batch.Rows, shares * (tokens >= LargeBatch ? Alignment : 1));
+        _whole = TokenBatch.From(batch.Rows, shares * (tokens >= LargeBatch ? Alignment : 1), model.Device);
         int mine = _whole.TokenCount / shares;
         Batch = spec.SequenceParallel > 1 ? _whole.Stretch(rank.Sequence * mine, mine) : _whole;
         FirstToken = mine * (spec.SequenceMode == SequenceMode.SplitGather ? rank.Tensor : rank.Sequence);

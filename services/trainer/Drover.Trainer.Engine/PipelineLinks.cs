@@ -6,7 +6,7 @@ using static TorchSharp.torch;
 namespace Drover.Trainer.Engine;
 
 /// <summary>Carries activations to the next stage of the pipeline and gradients to the one before. Sends do not wait.</summary>
-internal sealed class PipelineLinks(RankGrid grid, int parts)
+internal sealed class PipelineLinks(RankGrid grid, int parts, Device device)
 {
     private readonly Queue<(ICollectiveHandle Handle, Tensor Tensor)> _sent = new();
 
@@ -60,7 +60,7 @@ internal sealed class PipelineLinks(RankGrid grid, int parts)
 
     private Tensor Receive(long[] shape, ScalarType type, int from, int tag)
     {
-        Tensor received = empty(shape, type).DetachFromDisposeScope();
+        Tensor received = empty(shape, type, device).DetachFromDisposeScope();
         grid.Pipeline.Receive(TensorMemory.AddressOf(received), received.numel() * received.element_size(), from, tag);
         return received;
     }

@@ -35,11 +35,12 @@ internal sealed class RankModel : IDisposable
             parallel.SequenceMode switch
             {
                 SequenceMode.Ring => new RingAttention(grid.Sequence),
-                SequenceMode.AllToAll => new HeadExchangeAttention(grid.Sequence),
+                SequenceMode.AllToAll => new HeadExchangeAttention(grid.Sequence, FlashAttention.For(spec.Device, LlamaPart.TypeOf(spec.Precision), config.HeadSize)),
                 _ => null,
             },
             cut ? new TensorVocabulary(grid.Tensor, config.VocabSize) : null,
-            spec.Lora))];
+            spec.Lora,
+            spec.Device))];
         var uncut = new UncutGradients(grid.Tensor, splitTokens);
         foreach (BlockWeights block in Parts.SelectMany(p => p.Blocks))
             States[block] = NewState(block, parallel, Parts[0].Type, uncut, ledger, spec.Optimizer.Kind);

@@ -13,8 +13,9 @@ namespace Drover.Trainer.Engine;
 internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeights, BlockState> states, RankGrid grid, EngineSpec spec, MemoryLedger ledger)
 {
     private readonly EmbeddingNoise _noise = new(spec.NeftuneAlpha, spec.Seed);
-    private readonly PipelineLinks _links = new(grid, parts.Length);
+    private readonly PipelineLinks _links = new(grid, parts.Length, parts[0].Device);
     private readonly Dictionary<int, Passage> _passages = [];
+    private readonly Queue<(int MicroBatch, Tensor Loss)> _losses = new();
     private readonly int[] _backwardsLeft = new int[parts.Length];
     private BlockState? _reducing;
     private long _keptPerToken;
@@ -22,7 +23,7 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
     /// <summary>What is told of each span; null for nobody.</summary>
     public StepTrace? Trace { get; set; }
 
-    /// <summary>Sum of the losses of the labelled tokens that this rank's head saw in the step, nats.</summary>
+    /// <summary>Sum of the losses of the labelled tokens that this rank's head saw in the step, nats; after <see cref="ReadLosses"/>.</summary>
     public double LossSum { get; private set; }
 
     /// <summary>The same by micro-batch, where the head is on this rank.</summary>
@@ -59,6 +60,17 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
 
         _links.Finish();
         _reducing = null;
+    }
+
+    /// <summary>Brings the losses of the step from the device, which waits for it: so once a step.</summary>
+    public void ReadLosses()
+    {
+        while (_losses.TryDequeue(out (int MicroBatch, Tensor Loss) next))
+        {
+            using Tensor loss = next.Loss;
+            Losses[next.MicroBatch] = loss.item<double>();
+            LossSum += Losses[next.MicroBatch];
+        }
     }
 
     private Passage PassageOf(int microBatch, IReadOnlyList<MicroBatch> batches, long step)
@@ -138,11 +150,10 @@ internal sealed class StepPass(LlamaPart[] parts, IReadOnlyDictionary<BlockWeigh
             state.BeginBackward();
         }
 
-        (double loss, Tensor? gradient) = part.HeadLossOf(run.Output!, passage.Batch, spec.HeadChunkTokens, scale, head.Gradient, matrix.Gradient);
+        (Tensor loss, Tensor? gradient) = part.HeadLossOf(run.Output!, passage.Batch, spec.HeadChunkTokens, scale, head.Gradient, matrix.Gradient);
         run.Output!.Dispose();
         run.Output = null;
-        LossSum += loss;
-        Losses[microBatch] = loss;
+        _losses.Enqueue((microBatch, loss.DetachFromDisposeScope()));
         foreach (BlockState state in used)
         {
             state.Release();

@@ -42,7 +42,7 @@ public sealed class TrainingEngine : IDisposable
             throw new DroverException(FailureCode.FailedPrecondition, "EMPTY_DATASET", "The dataset has no rows.");
         if (spec.Threads > 0)
             set_num_threads(spec.Threads);
-        (_spec, _rows, Config) = (spec, rows, config);
+        (_spec, _rows, Config, Memory) = (spec, rows, config, new MemoryLedger(spec.Device));
         LossScale = spec.Precision == Precision.Fp16 ? spec.LossScale.Start : null;
         _trained = ModelFlops.PartsOf(config, name => spec.Lora is { } lora ? lora.IsSaved(name) || lora.HasTokenRows(name) : spec.Rates.FactorOf(name) > 0);
         _grid = new RankGrid(spec.Parallel, collectives);
@@ -55,7 +55,7 @@ public sealed class TrainingEngine : IDisposable
     public LlamaConfig Config { get; }
 
     /// <summary>What this rank holds, by class.</summary>
-    public MemoryLedger Memory { get; } = new();
+    public MemoryLedger Memory { get; }
 
     /// <summary>What moved between device and host memory, where the placement is Gemini.</summary>
     public GeminiReport? Gemini => _model.Arena?.Report;
@@ -185,6 +185,7 @@ public sealed class TrainingEngine : IDisposable
             state.BeginStep();
         double lossScale = LossScale?.Scale ?? 1;
         _pass.Run(microBatches, lossScale / counts[0], step);
+        _pass.ReadLosses();
 
         long optimizing = Stopwatch.GetTimestamp();
         double rate = _spec.Optimizer.LearningRate * _spec.Schedule.FactorAt(step - _spec.Start.ScheduleStep);
@@ -284,7 +285,7 @@ public sealed class TrainingEngine : IDisposable
     {
         using var span = new OpenSpan(Trace, "optimizer", "update");
         double clip = _spec.MaxGradNorm > 0 && norm > _spec.MaxGradNorm ? norm / _spec.MaxGradNorm : 1;
-        Tensor step = tensor((float)updates), scale = tensor((float)(clip * lossScale));
+        Tensor step = tensor((float)updates, _spec.Device), scale = tensor((float)(clip * lossScale), _spec.Device);
         foreach (BlockState state in _model.States.Values)
             state.Update(_spec.Optimizer, rate, step, scale);
     }

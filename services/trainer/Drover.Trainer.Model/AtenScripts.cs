@@ -55,6 +55,13 @@ public static class AtenScripts
             ds = ((torch.bmm(dout, v.transpose(1, 2)).to(6) - delta) * p).to(q.dtype)
             return torch.bmm(ds, k), torch.bmm(ds.transpose(1, 2), q), torch.bmm(p.to(q.dtype).transpose(1, 2), dout)
 
+        def flash(q: Tensor, k: Tensor, v: Tensor, borders: Tensor, longest: int, left: int, scale: float):
+            out, normalizer, rng, unused, mask = torch._flash_attention_forward(q, k, v, borders, borders, longest, longest, 0.0, True, False, scale=scale, window_size_left=left, window_size_right=0)
+            return out, normalizer, rng, unused
+
+        def flash_backward(dout: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, normalizer: Tensor, borders: Tensor, longest: int, rng: Tensor, unused: Tensor, left: int, scale: float):
+            return torch._flash_attention_backward(dout, q, k, v, out, normalizer, borders, borders, longest, longest, 0.0, True, rng, unused, scale=scale, window_size_left=left, window_size_right=0)
+
         def swiglu(gate_up: Tensor) -> Tensor:
             inner = gate_up.size(1) // 2
             return torch.silu(gate_up[:, :inner]).mul_(gate_up[:, inner:])
@@ -113,6 +120,24 @@ public static class AtenScripts
     /// <param name="scale">Of the scores.</param>
     public static (Tensor Q, Tensor K, Tensor V) AttendPartlyBackward(Tensor q, Tensor k, Tensor v, Tensor gradient, Tensor delta, Tensor normalizer, Tensor mask, double scale) =>
         Three(Unit.invoke("attend_partly_backward", q, k, v, gradient, delta, normalizer, mask, scale));
+
+    /// <summary>
+    /// Causal attention inside documents by libtorch's flash kernel for CUDA (Dao, 2023); bf16 or fp16. Query heads may be a multiple of key heads.
+    /// </summary>
+    /// <param name="q">[tokens, heads, size], values of a head one after the other.</param>
+    /// <param name="k">[tokens, key heads, size].</param>
+    /// <param name="v">[tokens, key heads, size].</param>
+    /// <param name="borders">Where documents begin, and where the last ends, [documents + 1], int32.</param>
+    /// <param name="longest">Tokens of the longest document.</param>
+    /// <param name="left">Keys before itself that a query sees at most; -1 for all.</param>
+    /// <param name="scale">Of the scores.</param>
+    /// <returns>[tokens, heads, size]; the logarithm of the sum of exponentials, [heads, tokens], fp32; and two that the backward pass is to be given again.</returns>
+    public static (Tensor Result, Tensor Normalizer, Tensor Random, Tensor Unused) Flash(Tensor q, Tensor k, Tensor v, Tensor borders, int longest, int left, double scale) =>
+        Unit.invoke("flash", q, k, v, borders, longest, left, scale) is ValueTuple<Tensor, Tensor, Tensor, Tensor> four ? four : throw new InvalidOperationException("The script gave no four tensors.");
+
+    /// <summary>Gradients of <see cref="Flash"/> of q, k, v, in their shapes and types.</summary>
+    public static (Tensor Q, Tensor K, Tensor V) FlashBackward(Tensor gradient, Tensor q, Tensor k, Tensor v, Tensor result, Tensor normalizer, Tensor borders, int longest, Tensor random, Tensor unused, int left, double scale) =>
+        Three(Unit.invoke("flash_backward", gradient, q, k, v, result, normalizer, borders, longest, random, unused, left, scale));
 
     /// <summary>silu(gate) * up of [tokens, 2 * inner], gate first.</summary>
     public static Tensor SwiGlu(Tensor gateUp) => (Tensor)Unit.invoke("swiglu", gateUp)!;

@@ -25,16 +25,16 @@ internal sealed class AttentionHalf(LlamaConfig config, BlockWeights weights, in
     public (Tensor Output, Kept? Kept) Forward(Tensor x, BatchContext batch, bool keep)
     {
         using var scope = NewDisposeScope();
-        (Tensor normed, Tensor rstd) = AtenScripts.RmsNorm(x, weights[_norm], config.RmsNormEps);
+        (Tensor normed, Tensor rstd) = RmsNorm.Forward(x, weights[_norm], config.RmsNormEps);
         Tensor entered = borders.Enter(normed);
         Tensor qkv = nn.functional.linear(entered, weights.Stacked(_q + "weight", _v + "weight"), config.HasQueryKeyValueBias ? weights.Stacked(_q + "bias", _v + "bias") : null);
         LowRank.Kept? inAdapters = _inAdapters?.Forward(entered, qkv, batch);
         (long queries, long keys) = HeadCounts();
         Tensor heads = qkv.view(qkv.shape[0], -1, config.HeadSize);
         (Tensor plainQ, Tensor plainK, HeadNorm.Kept[] headNorms) = Normed(heads.narrow(1, 0, queries), heads.narrow(1, queries, keys));
-        Tensor q = HeadsFirst(AtenScripts.Rotate(plainQ, batch.Cos, batch.Sin));
-        Tensor k = HeadsFirst(AtenScripts.Rotate(plainK, batch.Cos, batch.Sin));
-        Tensor v = HeadsFirst(heads.narrow(1, queries + keys, keys));
+        Tensor q = Rotary.ToHeads(plainQ, batch);
+        Tensor k = Rotary.ToHeads(plainK, batch);
+        Tensor v = Rotary.ToHeadsAsTheyAre(heads.narrow(1, queries + keys, keys));
         (Tensor attended, IDisposable? more) = attention.Forward(q, k, v, batch.VisibleWithin(_window));
         Tensor mixed = TokensFirst(attended);
         Tensor projected = mixed.matmul(weights[_o + "weight"].t());
@@ -56,7 +56,7 @@ internal sealed class AttentionHalf(LlamaConfig config, BlockWeights weights, in
         Gradients.AddProduct(weights.GradientOf(flat, _o + "weight", _o + "weight"), dy, kept.Mixed);
         Tensor dprojected = (_outAdapters?.OfProducts(dy, kept.OutAdapters!, batch) ?? dy).matmul(weights[_o + "weight"]);
         _outAdapters?.Backward(dy, kept.Mixed, kept.OutAdapters!, batch, dprojected, flat);
-        Tensor dmixed = HeadsFirst(dprojected.view(dy.shape[0], -1, config.HeadSize));
+        Tensor dmixed = Rotary.ToHeadsAsTheyAre(dprojected.view(dy.shape[0], -1, config.HeadSize));
         (Tensor dq, Tensor dk, Tensor dv) = attention.Backward(dmixed, kept.Q, kept.K, kept.V, kept.Attended, kept.More, batch.VisibleWithin(_window));
         Tensor dqkv = JoinHeads(dq, dk, dv, batch, kept.HeadNorms, flat, dy.dtype);
         Gradients.AddProduct(weights.GradientOf(flat, _q + "weight", _v + "weight"), dqkv, kept.Entered);
@@ -65,14 +65,17 @@ internal sealed class AttentionHalf(LlamaConfig config, BlockWeights weights, in
         Tensor dentered = (_inAdapters?.OfProducts(dqkv, kept.InAdapters!, batch) ?? dqkv).matmul(weights.Stacked(_q + "weight", _v + "weight"));
         _inAdapters?.Backward(dqkv, kept.Entered, kept.InAdapters!, batch, dentered, flat);
         Tensor dnormed = borders.EnterGradient(dentered);
-        (Tensor dx, Tensor dw) = AtenScripts.RmsNormBackward(dnormed, x, kept.Rstd, weights[_norm]);
+        (Tensor dx, Tensor dw) = RmsNorm.Backward(dnormed, x, kept.Rstd, weights[_norm], gradient);
         weights.GradientOf(flat, _norm, _norm)?.add_(dw, HeldScalars.One);
-        return dx.add_(gradient, HeldScalars.One).MoveToOuterDisposeScope();
+        return dx.MoveToOuterDisposeScope();
     }
 
-    private static Tensor HeadsFirst(Tensor t) => t.transpose(0, 1).contiguous();
-
-    private static Tensor TokensFirst(Tensor heads) => heads.transpose(0, 1).reshape(heads.shape[1], -1);
+    private static Tensor TokensFirst(Tensor heads)
+    {
+        Tensor tokens = empty([heads.shape[1], heads.shape[0], heads.shape[2]], heads.dtype, heads.device);
+        Rotary.FromHeadsAsTheyAre(heads, tokens);
+        return tokens.view(heads.shape[1], -1);
+    }
 
     // As many as this rank has rows for.
     private (long Queries, long Keys) HeadCounts() =>
@@ -91,13 +94,20 @@ internal sealed class AttentionHalf(LlamaConfig config, BlockWeights weights, in
     private Tensor JoinHeads(Tensor dq, Tensor dk, Tensor dv, BatchContext batch, HeadNorm.Kept[] norms, Tensor flat, ScalarType type)
     {
         using var scope = NewDisposeScope();
-        Tensor Back(Tensor t, int norm)
+        (long queries, long keys) = (dq.shape[0], dk.shape[0]);
+        Tensor joined = empty([dq.shape[1], queries + (2 * keys), config.HeadSize], type, dq.device);
+        void Back(Tensor t, long first, int norm)
         {
-            Tensor turned = AtenScripts.Rotate(t.to(type).transpose(0, 1), batch.Cos, batch.NegativeSin);
-            return norms.Length == 0 ? turned : _headNorms[norm].Backward(turned, norms[norm], flat);
+            Tensor own = joined.narrow(1, first, t.shape[0]);
+            Rotary.FromHeads(t, own, batch);
+            if (norms.Length > 0)
+                own.copy_(_headNorms[norm].Backward(own, norms[norm], flat));
         }
 
-        return cat([Back(dq, 0), Back(dk, 1), dv.to(type).transpose(0, 1)], 1).view(dq.shape[1], -1).MoveToOuterDisposeScope();
+        Back(dq, 0, 0);
+        Back(dk, queries, 1);
+        Rotary.FromHeadsAsTheyAre(dv, joined.narrow(1, queries + keys, keys));
+        return joined.view(dq.shape[1], -1).MoveToOuterDisposeScope();
     }
 
     /// <summary>What the backward pass needs.</summary>

@@ -4,12 +4,11 @@ namespace Drover.Trainer.Model;
 
 /// <summary>
 /// Attention of a model that continues texts: with a cache, the first pass runs over whole documents and fills it, and each pass after that over
-/// one token of each document and the keys that the cache has. Without one it is <see cref="TiledAttention"/>. Not for training.
+/// one token of each document and the keys that the cache has. Not for training.
 /// </summary>
-public sealed class CachedAttention : IAttention
+/// <param name="whole">For whole documents.</param>
+public sealed class CachedAttention(IAttention whole) : IAttention
 {
-    private readonly TiledAttention _whole = new();
-
     /// <summary>The keys so far; null for passes that stand alone. Stays the caller's.</summary>
     public KeyValueCache? Cache { get; set; }
 
@@ -19,7 +18,7 @@ public sealed class CachedAttention : IAttention
         if (Cache is not { IsEmpty: false } cache)
         {
             Cache?.Fill(k, v);
-            return _whole.Forward(q, k, v, visible);
+            return whole.Forward(q, k, v, visible);
         }
 
         using var scope = NewDisposeScope();

@@ -21,11 +21,11 @@ internal sealed class FeedForwardHalf(LlamaConfig config, BlockWeights weights, 
     public (Tensor Output, Kept? Kept) Forward(Tensor x, BatchContext batch, bool keep)
     {
         using var scope = NewDisposeScope();
-        (Tensor normed, Tensor rstd) = AtenScripts.RmsNorm(x, weights[_norm], config.RmsNormEps);
+        (Tensor normed, Tensor rstd) = RmsNorm.Forward(x, weights[_norm], config.RmsNormEps);
         Tensor entered = borders.Enter(normed);
         Tensor gateUp = nn.functional.linear(entered, weights.Stacked(_gate + "weight", _up + "weight"), config.HasMlpBias ? weights.Stacked(_gate + "bias", _up + "bias") : null);
         LowRank.Kept? inAdapters = _inAdapters?.Forward(entered, gateUp, batch);
-        Tensor gated = AtenScripts.SwiGlu(gateUp);
+        Tensor gated = SwiGlu.Forward(gateUp);
         Tensor down = gated.matmul(weights[_down + "weight"].t());
         LowRank.Kept? outAdapters = _outAdapters?.Forward(gated, down, batch);
         Tensor left = borders.Leave(down);
@@ -42,20 +42,36 @@ internal sealed class FeedForwardHalf(LlamaConfig config, BlockWeights weights, 
         Tensor dy = borders.LeaveGradient(gradient);
         if (config.HasMlpBias)
             Gradients.AddRows(weights.GradientOf(flat, _down + "bias", _down + "bias"), gradient);
-        if (weights.GradientOf(flat, _down + "weight", _down + "weight") is { } down)
-            Gradients.AddProduct(down, dy, AtenScripts.SwiGlu(kept.GateUp));
-        Tensor dgated = (_outAdapters?.OfProducts(dy, kept.OutAdapters!, batch) ?? dy).matmul(weights[_down + "weight"]);
-        _outAdapters?.Backward(dy, AtenScripts.SwiGlu(kept.GateUp), kept.OutAdapters!, batch, dgated, flat);
-        Tensor dgateUp = AtenScripts.SwiGluBackward(dgated, kept.GateUp);
+        Tensor dgateUp = BackToGates(dy, kept, batch, flat);
         Gradients.AddProduct(weights.GradientOf(flat, _gate + "weight", _up + "weight"), dgateUp, kept.Entered);
         if (config.HasMlpBias)
             Gradients.AddRows(weights.GradientOf(flat, _gate + "bias", _up + "bias"), dgateUp);
         Tensor dentered = (_inAdapters?.OfProducts(dgateUp, kept.InAdapters!, batch) ?? dgateUp).matmul(weights.Stacked(_gate + "weight", _up + "weight"));
         _inAdapters?.Backward(dgateUp, kept.Entered, kept.InAdapters!, batch, dentered, flat);
         Tensor dnormed = borders.EnterGradient(dentered);
-        (Tensor dx, Tensor dw) = AtenScripts.RmsNormBackward(dnormed, x, kept.Rstd, weights[_norm]);
+        (Tensor dx, Tensor dw) = RmsNorm.Backward(dnormed, x, kept.Rstd, weights[_norm], gradient);
         weights.GradientOf(flat, _norm, _norm)?.add_(dw, HeldScalars.One);
-        return dx.add_(gradient, HeldScalars.One).MoveToOuterDisposeScope();
+        return dx.MoveToOuterDisposeScope();
+    }
+
+    private Tensor BackToGates(Tensor dy, Kept kept, BatchContext batch, Tensor flat)
+    {
+        Tensor? down = weights.GradientOf(flat, _down + "weight", _down + "weight");
+        Tensor dgated = (_outAdapters?.OfProducts(dy, kept.OutAdapters!, batch) ?? dy).matmul(weights[_down + "weight"]);
+        if (_outAdapters is null && down is null)
+            return SwiGlu.Backward(dgated, kept.GateUp);
+        if (_outAdapters is null)
+        {
+            (Tensor gradient, Tensor gated) = SwiGlu.BackwardAndForward(dgated, kept.GateUp);
+            Gradients.AddProduct(down, dy, gated);
+            return gradient;
+        }
+
+        // Adapters add to the gradient from what went into them.
+        Tensor again = SwiGlu.Forward(kept.GateUp);
+        Gradients.AddProduct(down, dy, again);
+        _outAdapters.Backward(dy, again, kept.OutAdapters!, batch, dgated, flat);
+        return SwiGlu.Backward(dgated, kept.GateUp);
     }
 
     /// <summary>What the backward pass needs.</summary>

@@ -1,3 +1,4 @@
+using Drover.Trainer.Model.Kernels;
 using static TorchSharp.torch;
 
 namespace Drover.Trainer.Model;
@@ -11,14 +12,19 @@ internal static class Gradients
         if (sum is null || sum.numel() == 0)
             return;
         using var scope = NewDisposeScope();
-        // libtorch has no bf16 product with an fp32 result on CPUs: the product is rounded once, the sum is fp32.
         if (dy.dtype == ScalarType.Float32)
-            sum.addmm_(dy.t(), x, 1, (float)scale);
-        else
         {
-            using TorchSharp.Scalar held = scale;
-            sum.add_(dy.t().matmul(x), held);
+            sum.addmm_(dy.t(), x, 1, (float)scale);
+            return;
         }
+
+        // libtorch has no bf16 product with an fp32 result on CPUs: the product is rounded once, the sum is fp32.
+        Tensor product = dy.t().matmul(x);
+        using TorchSharp.Scalar held = scale;
+        if (AccumulateKernel.Takes(sum, product))
+            AccumulateKernel.Add(sum, product, (float)scale);
+        else
+            sum.add_(product, held);
     }
 
     /// <summary>sum += the rows of dy added up: of a bias; nothing where there is no sum.</summary>

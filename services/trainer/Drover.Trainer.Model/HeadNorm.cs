@@ -12,14 +12,14 @@ internal sealed class HeadNorm(BlockWeights weights, string name, double epsilon
     public (Tensor Output, Kept Kept) Forward(Tensor heads)
     {
         Tensor rows = heads.reshape(-1, heads.shape[2]);
-        (Tensor normed, Tensor rstd) = AtenScripts.RmsNorm(rows, weights[name], epsilon);
+        (Tensor normed, Tensor rstd) = RmsNorm.Forward(rows, weights[name], epsilon);
         return (normed.view(heads.shape), new Kept(rows, rstd));
     }
 
     /// <summary>Gradient of the input, [tokens, heads, size]; that of the weight is added to <paramref name="flat"/>.</summary>
     public Tensor Backward(Tensor gradient, Kept kept, Tensor flat)
     {
-        (Tensor dx, Tensor dw) = AtenScripts.RmsNormBackward(gradient.reshape(kept.Rows.shape), kept.Rows, kept.Rstd, weights[name]);
+        (Tensor dx, Tensor dw) = RmsNorm.Backward(gradient.reshape(kept.Rows.shape), kept.Rows, kept.Rstd, weights[name]);
         weights.GradientOf(flat, name, name)?.add_(dw, HeldScalars.One);
         return dx.view(gradient.shape);
     }

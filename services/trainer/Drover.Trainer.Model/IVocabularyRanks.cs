@@ -52,7 +52,7 @@ internal static class VocabularyRows
         if (!vocabulary.IsCut && count == allRows)
             return (ids, null);
         Tensor row = ids - (vocabulary.FirstId + first);
-        Tensor inside = row.ge(0).logical_and(row.lt(count));
+        Tensor inside = row.ge(0).bitwise_and(row.lt(count));
         return (row.mul(inside), inside.to(ScalarType.Float32));
     }
 }

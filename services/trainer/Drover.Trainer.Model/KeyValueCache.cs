@@ -16,6 +16,7 @@ public sealed class KeyValueCache : IDisposable
     // The library prepares and caches a kernel for each shape that it meets: numbers of keys come in few.
     private const int Alignment = 64;
     private readonly ScalarType _type;
+    private readonly Device _device;
     private readonly float _hidden;
     private readonly List<Layer> _layers;
     private readonly Dictionary<int, Reach> _reaches = [];
@@ -28,16 +29,17 @@ public sealed class KeyValueCache : IDisposable
     /// <param name="type">Of the activations.</param>
     /// <param name="documents">How many.</param>
     /// <param name="capacity">Tokens that each may come to.</param>
-    public KeyValueCache(LlamaConfig config, ScalarType type, int documents, int capacity)
+    /// <param name="device">Where the model computes; null for the CPU.</param>
+    public KeyValueCache(LlamaConfig config, ScalarType type, int documents, int capacity, Device? device = null)
     {
-        _type = type;
+        (_type, _device) = (type, device ?? CPU);
         _hidden = type == ScalarType.Float16 ? -3e4f : -1e30f;
         _lengths = new int[documents];
         _layers = [.. Enumerable.Range(0, config.NumHiddenLayers).Select(i =>
         {
             int slots = Math.Min(config.WindowOf(i) ?? int.MaxValue, (capacity + Alignment - 1) / Alignment * Alignment);
             long[] shape = [documents, config.KeyValueHeads, slots, config.HeadSize];
-            return new Layer(slots, zeros(shape, type).DetachFromDisposeScope(), zeros(shape, type).DetachFromDisposeScope());
+            return new Layer(slots, zeros(shape, type, _device).DetachFromDisposeScope(), zeros(shape, type, _device).DetachFromDisposeScope());
         })];
     }
 
@@ -70,7 +72,7 @@ public sealed class KeyValueCache : IDisposable
     public void Keep(IReadOnlyList<int> documents)
     {
         using var scope = NewDisposeScope();
-        Tensor rows = tensor(documents.Select(d => (long)d).ToArray());
+        Tensor rows = tensor(documents.Select(d => (long)d).ToArray(), device: _device);
         foreach (Layer layer in _layers)
         {
             (Tensor keys, Tensor values) = (layer.Keys.index_select(0, rows), layer.Values.index_select(0, rows));
@@ -150,8 +152,8 @@ public sealed class KeyValueCache : IDisposable
                 rows[(d * heads) + h] = (((long)d * heads) + h) * slots + (_lengths[d] % slots);
         }
 
-        Tensor visible = tensor(mask, [documents, 1, 1, count], _type).expand(documents, heads, 1, count).reshape(documents * heads, 1, count);
-        return _reaches[slots] = new Reach(count, tensor(rows).DetachFromDisposeScope(), visible.DetachFromDisposeScope());
+        Tensor visible = tensor(mask, [documents, 1, 1, count], _type, _device).expand(documents, heads, 1, count).reshape(documents * heads, 1, count);
+        return _reaches[slots] = new Reach(count, tensor(rows, device: _device).DetachFromDisposeScope(), visible.DetachFromDisposeScope());
     }
 
     private sealed class Layer(int slots, Tensor keys, Tensor values) : IDisposable

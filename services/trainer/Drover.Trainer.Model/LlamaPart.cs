@@ -22,22 +22,20 @@ public sealed class LlamaPart : IDisposable
     /// <param name="span">The blocks.</param>
     /// <param name="table">What this rank holds for the weights of a block; null for all of each.</param>
     /// <param name="borders">Of the half blocks; null where ranks do nothing there.</param>
-    /// <param name="attention">The middle of the attention half; null for <see cref="TiledAttention"/>.</param>
+    /// <param name="attention">The middle of the attention half; null for <see cref="FlashAttention.For"/>.</param>
     /// <param name="vocabulary">Who shares embedding and head; null for nobody.</param>
     /// <param name="lora">Adapters, as the table has them; null for none.</param>
-    public LlamaPart(LlamaConfig config, Precision precision, PartSpan span, WeightTable? table = null, IHalfBlockBorders? borders = null, IAttention? attention = null, IVocabularyRanks? vocabulary = null, LoraSpec? lora = null)
+    /// <param name="device">Where the part computes; null for the CPU.</param>
+    public LlamaPart(LlamaConfig config, Precision precision, PartSpan span, WeightTable? table = null, IHalfBlockBorders? borders = null, IAttention? attention = null, IVocabularyRanks? vocabulary = null, LoraSpec? lora = null, Device? device = null)
     {
         table ??= WeightTable.Whole;
         _borders = borders ?? new WholeBorders();
         _vocabulary = vocabulary ?? new WholeVocabulary();
         Config = config;
         Span = span;
-        Type = precision switch
-        {
-            Precision.Bf16 => ScalarType.BFloat16,
-            Precision.Fp16 => ScalarType.Float16,
-            _ => ScalarType.Float32,
-        };
+        Type = TypeOf(precision);
+        Device = device ?? CPU;
+        attention ??= FlashAttention.For(Device, Type, config.HeadSize);
         Rotary = new RotaryTables(config);
         var blocks = new List<BlockWeights>();
         BlockWeights Add(IEnumerable<(string Name, long[] Shape)> weights)
@@ -50,7 +48,7 @@ public sealed class LlamaPart : IDisposable
             _embedding = Add([(LlamaTensors.Embedding, [config.VocabSize, config.HiddenSize])]);
         Layers = [.. Enumerable.Range(span.FirstLayer, span.LayerCount).Select(i =>
         {
-            return new DecoderLayer(config, Add(LlamaTensors.Layer(config).Select(w => (LlamaTensors.OfLayer(i, w.Name), w.Shape))), i, _borders, attention ?? new TiledAttention(), lora);
+            return new DecoderLayer(config, Add(LlamaTensors.Layer(config).Select(w => (LlamaTensors.OfLayer(i, w.Name), w.Shape))), i, _borders, attention, lora);
         })];
         if (span.HasHead)
         {
@@ -74,6 +72,9 @@ public sealed class LlamaPart : IDisposable
     /// <summary>Type of compute weights and activations.</summary>
     public ScalarType Type { get; }
 
+    /// <summary>Where it computes: weights, batches and all between lie there.</summary>
+    public Device Device { get; }
+
     /// <summary>Rotary tables.</summary>
     public RotaryTables Rotary { get; }
 
@@ -94,6 +95,14 @@ public sealed class LlamaPart : IDisposable
 
     /// <summary>Name of the head's matrix.</summary>
     public string HeadMatrixName => Config.TieWordEmbeddings ? LlamaTensors.Embedding : LlamaTensors.Head;
+
+    /// <summary>Type of compute weights and activations of a precision.</summary>
+    public static ScalarType TypeOf(Precision precision) => precision switch
+    {
+        Precision.Bf16 => ScalarType.BFloat16,
+        Precision.Fp16 => ScalarType.Float16,
+        _ => ScalarType.Float32,
+    };
 
     /// <summary>First block: [tokens, hidden].</summary>
     public Tensor Embed(TokenBatch batch)
@@ -135,26 +144,26 @@ public sealed class LlamaPart : IDisposable
     /// <param name="scale">1 / labels of the global step.</param>
     /// <param name="flat">Flat gradient of <see cref="HeadBlock"/>, added to; null for no backward pass.</param>
     /// <param name="matrixFlat">Flat gradient of <see cref="HeadMatrixBlock"/>.</param>
-    /// <returns>The sum of losses in nats, and the gradient of x.</returns>
-    public (double Loss, Tensor? Gradient) HeadLossOf(Tensor x, TokenBatch batch, int chunkTokens, double scale, Tensor? flat, Tensor? matrixFlat)
+    /// <returns>The sum of losses in nats, a scalar in fp64, and the gradient of x.</returns>
+    public (Tensor Loss, Tensor? Gradient) HeadLossOf(Tensor x, TokenBatch batch, int chunkTokens, double scale, Tensor? flat, Tensor? matrixFlat)
     {
         using var scope = NewDisposeScope();
         if (batch.LabelCount == 0 && !_vocabulary.IsCut)
-            return (0, flat is null ? null : zeros_like(x).MoveToOuterDisposeScope());
+            return (zeros([], ScalarType.Float64, x.device).MoveToOuterDisposeScope(), flat is null ? null : zeros_like(x).MoveToOuterDisposeScope());
         Tensor norm = HeadBlock[LlamaTensors.FinalNorm], matrix = HeadMatrixBlock![HeadMatrixName];
-        (Tensor normed, Tensor rstd) = AtenScripts.RmsNorm(x, norm, Config.RmsNormEps);
+        (Tensor normed, Tensor rstd) = RmsNorm.Forward(x, norm, Config.RmsNormEps);
         Tensor entered = _borders.Enter(normed);
         Tensor hidden = entered.index_select(0, batch.Labelled);
         if (flat is null || matrixFlat is null)
-            return (HeadLoss.Run(hidden, batch.Targets, matrix, _vocabulary, chunkTokens, scale, null, null), null);
+            return (HeadLoss.Run(hidden, batch.Targets, matrix, _vocabulary, chunkTokens, scale, null, null).MoveToOuterDisposeScope(), null);
         Tensor hiddenGradient = empty_like(hidden);
         (Tensor? matrixGradient, long firstRow) = GradientRowsOf(HeadMatrixBlock, matrixFlat, HeadMatrixName);
-        double loss = HeadLoss.Run(hidden, batch.Targets, matrix, _vocabulary, chunkTokens, scale, matrixGradient, hiddenGradient, firstRow);
+        Tensor loss = HeadLoss.Run(hidden, batch.Targets, matrix, _vocabulary, chunkTokens, scale, matrixGradient, hiddenGradient, firstRow);
         Tensor enteredGradient = zeros_like(entered);
         enteredGradient.index_copy_(0, batch.Labelled, hiddenGradient);
-        (Tensor dx, Tensor dw) = AtenScripts.RmsNormBackward(_borders.EnterGradient(enteredGradient), x, rstd, norm);
+        (Tensor dx, Tensor dw) = RmsNorm.Backward(_borders.EnterGradient(enteredGradient), x, rstd, norm);
         HeadBlock.GradientOf(flat, LlamaTensors.FinalNorm, LlamaTensors.FinalNorm)?.add_(dw, HeldScalars.One);
-        return (loss, dx.MoveToOuterDisposeScope());
+        return (loss.MoveToOuterDisposeScope(), dx.MoveToOuterDisposeScope());
     }
 
     /// <summary>A whole model without gradients: the normed hidden states, [tokens, hidden].</summary>
@@ -176,7 +185,7 @@ public sealed class LlamaPart : IDisposable
 
         cache?.End();
 
-        return AtenScripts.RmsNorm(x, HeadBlock[LlamaTensors.FinalNorm], Config.RmsNormEps).Result.MoveToOuterDisposeScope();
+        return RmsNorm.Forward(x, HeadBlock[LlamaTensors.FinalNorm], Config.RmsNormEps).Result.MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc />

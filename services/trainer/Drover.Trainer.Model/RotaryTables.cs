@@ -38,19 +38,19 @@ public sealed class RotaryTables
     public (Tensor Cos, Tensor Sin) For(Tensor positions, IReadOnlyList<int> documentLengths, ScalarType type)
     {
         using var scope = NewDisposeScope();
-        Tensor half = positions.to(ScalarType.Float32).unsqueeze(1) * FrequenciesOf(documentLengths).to(positions.device);
+        Tensor half = positions.to(ScalarType.Float32).unsqueeze(1) * FrequenciesOf(documentLengths, positions.device);
         Tensor angles = cat([half, half], -1);
         Tensor Table(Tensor values) => (_scaling.AttentionFactor == 1 ? values : values.mul(_scaling.AttentionFactor)).to(type).MoveToOuterDisposeScope();
         return (Table(angles.cos()), Table(angles.sin()));
     }
 
     // [1 or tokens, head size / 2].
-    private Tensor FrequenciesOf(IReadOnlyList<int> documentLengths)
+    private Tensor FrequenciesOf(IReadOnlyList<int> documentLengths, Device device)
     {
         if (_scaling.Type != RopeType.Dynamic || documentLengths.Max() <= _config.MaxPositionEmbeddings)
-            return tensor(_frequencies).unsqueeze(0);
+            return tensor(_frequencies, device: device).unsqueeze(0);
         Dictionary<int, float[]> byLength = documentLengths.Distinct().ToDictionary(l => l, Dynamic);
-        return tensor([.. documentLengths.SelectMany(l => byLength[l])], [documentLengths.Count, _frequencies.Length]);
+        return tensor([.. documentLengths.SelectMany(l => byLength[l])], [documentLengths.Count, _frequencies.Length], device: device);
     }
 
     private double[] Frequencies(double theta)

@@ -19,7 +19,7 @@ public sealed class TiledAttention : IAttention
         foreach (AttentionTile tile in visible.Tiles)
         {
             using var inner = NewDisposeScope();
-            Tensor part = AtenScripts.Attend(Queries(q, tile), Keys(keys, tile), Keys(values, tile), visible.MaskOf(tile), scale);
+            Tensor part = TileAttention.Forward(Queries(q, tile), Keys(keys, tile), Keys(values, tile), visible.MaskOf(tile), scale);
             Queries(output, tile).copy_(part);
         }
 
@@ -36,7 +36,7 @@ public sealed class TiledAttention : IAttention
         foreach (AttentionTile tile in visible.Tiles)
         {
             using var inner = NewDisposeScope();
-            (Tensor tileQ, Tensor tileK, Tensor tileV) = AtenScripts.AttendBackward(Queries(q, tile), Keys(keys, tile), Keys(values, tile), Queries(gradient, tile), visible.MaskOf(tile), scale);
+            (Tensor tileQ, Tensor tileK, Tensor tileV) = TileAttention.Backward(Queries(q, tile), Keys(keys, tile), Keys(values, tile), Queries(gradient, tile), visible.MaskOf(tile), scale);
             Queries(dq, tile).copy_(tileQ);
             Keys(dk, tile).add_(tileK, HeldScalars.One);
             Keys(dv, tile).add_(tileV, HeldScalars.One);

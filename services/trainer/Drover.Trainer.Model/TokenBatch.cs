@@ -11,15 +11,15 @@ public sealed class TokenBatch : IDisposable
 {
     private readonly Sources _sources;
 
-    private TokenBatch(Sources sources, IReadOnlyList<long> lengths)
+    private TokenBatch(Sources sources, IReadOnlyList<long> lengths, Device? device)
     {
         _sources = sources;
         (long[] ids, long[] positions, int[] documents, long[] labelled, long[] targets) = sources;
         LengthOfDocument = documents;
-        Ids = tensor(ids).DetachFromDisposeScope();
-        Positions = tensor(positions).DetachFromDisposeScope();
-        Labelled = tensor(labelled).DetachFromDisposeScope();
-        Targets = tensor(targets).DetachFromDisposeScope();
+        Ids = tensor(ids, device: device).DetachFromDisposeScope();
+        Positions = tensor(positions, device: device).DetachFromDisposeScope();
+        Labelled = tensor(labelled, device: device).DetachFromDisposeScope();
+        Targets = tensor(targets, device: device).DetachFromDisposeScope();
         DocumentLengths = lengths;
         TokenCount = ids.Length;
         LabelCount = targets.Length;
@@ -52,7 +52,8 @@ public sealed class TokenBatch : IDisposable
     /// <summary>Puts rows together.</summary>
     /// <param name="rows">The rows.</param>
     /// <param name="multiple">Tokens are made a multiple of it by a last document without labels, which changes nothing.</param>
-    public static TokenBatch From(IReadOnlyList<PackedRow> rows, int multiple = 1)
+    /// <param name="device">Where the tensors are to lie; null for the CPU.</param>
+    public static TokenBatch From(IReadOnlyList<PackedRow> rows, int multiple = 1, Device? device = null)
     {
         int tokens = rows.Sum(r => r.InputIds.Length), padded = (tokens + multiple - 1) / multiple * multiple;
         long[] ids = new long[padded], positions = new long[padded];
@@ -89,7 +90,7 @@ public sealed class TokenBatch : IDisposable
             Array.Fill(documents, padded - tokens, tokens, padded - tokens);
         }
 
-        return new TokenBatch(new Sources(ids, positions, documents, [.. labelled], [.. targets]), lengths);
+        return new TokenBatch(new Sources(ids, positions, documents, [.. labelled], [.. targets]), lengths, device);
     }
 
     /// <summary>Some of the tokens, with their labels (whose targets may be the next stretch's); the documents are those of all.</summary>
@@ -98,18 +99,19 @@ public sealed class TokenBatch : IDisposable
         (long[] ids, long[] positions, int[] documents, long[] labelled, long[] targets) = _sources;
         int[] mine = [.. Enumerable.Range(0, labelled.Length).Where(i => labelled[i] >= start && labelled[i] < start + count)];
         Range taken = start..(start + count);
-        return new TokenBatch(new Sources(ids[taken], positions[taken], documents[taken], [.. mine.Select(i => labelled[i] - start)], [.. mine.Select(i => targets[i])]), DocumentLengths);
+        return new TokenBatch(new Sources(ids[taken], positions[taken], documents[taken], [.. mine.Select(i => labelled[i] - start)], [.. mine.Select(i => targets[i])]), DocumentLengths, Ids.device);
     }
 
-    /// <summary>One document without labels.</summary>
-    public static TokenBatch FromDocument(IReadOnlyList<int> ids) =>
-        From([new PackedRow([.. ids], [.. ids.Select(_ => PackedRow.Ignored)], [ids.Count])]);
+    /// <summary>Documents without labels.</summary>
+    public static TokenBatch FromDocuments(IEnumerable<IReadOnlyList<int>> documents, Device? device = null) =>
+        From([.. documents.Select(d => new PackedRow([.. d], [.. d.Select(_ => PackedRow.Ignored)], [d.Count]))], device: device);
 
     /// <summary>One token of each of several documents, of which the tokens before are known.</summary>
     /// <param name="ids">The tokens.</param>
     /// <param name="positions">Of each in its document, which is as long as that takes.</param>
-    public static TokenBatch Following(IReadOnlyList<int> ids, IReadOnlyList<int> positions) =>
-        new(new Sources([.. ids], [.. positions], [.. positions.Select(p => p + 1)], [], []), [.. ids.Select(_ => 1L)]);
+    /// <param name="device">Where the tensors are to lie; null for the CPU.</param>
+    public static TokenBatch Following(IReadOnlyList<int> ids, IReadOnlyList<int> positions, Device? device = null) =>
+        new(new Sources([.. ids], [.. positions], [.. positions.Select(p => p + 1)], [], []), [.. ids.Select(_ => 1L)], device);
 
     /// <summary>Labels that a row contributes to the loss.</summary>
     public static int CountLabels(PackedRow row)

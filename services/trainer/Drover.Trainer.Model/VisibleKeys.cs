@@ -18,6 +18,7 @@ public sealed class VisibleKeys : IDisposable
     private readonly Device _device;
     private readonly int _reach;
     private Tensor? _plain;
+    private Tensor? _borders;
 
     /// <summary>Prepares tiles.</summary>
     /// <param name="documentStarts">For each token of all documents, where its document starts.</param>
@@ -28,12 +29,23 @@ public sealed class VisibleKeys : IDisposable
     internal VisibleKeys(int[] documentStarts, int longest, int? window, ScalarType type, Device device)
     {
         (_documentStarts, _window, _type, _device) = (documentStarts, window ?? int.MaxValue, type, device);
+        (Longest, Window) = (longest, window);
         // Far enough from infinity that a score may be added to it.
         _hidden = type == ScalarType.Float16 ? -3e4f : -1e30f;
         // Keys of a tile before its first query, at most: a tile begins a little before the window to have one of few lengths.
         _reach = (int)Math.Min(longest, (long)_window + AttentionTile.Alignment);
         Tiles = TilesOf((0, documentStarts.Length), (0, documentStarts.Length));
     }
+
+    /// <summary>Tokens of the longest document.</summary>
+    public int Longest { get; }
+
+    /// <summary>Keys that a query sees at most, itself counted; null for all of its document.</summary>
+    public int? Window { get; }
+
+    /// <summary>Where the documents begin in the tokens of all, and where the last ends, [documents + 1], int32, on the device.</summary>
+    public Tensor DocumentBorders =>
+        _borders ??= tensor((int[])[.. _documentStarts.Distinct(), _documentStarts.Length], device: _device).DetachFromDisposeScope();
 
     /// <summary>Tiles of attention of all tokens to all tokens.</summary>
     public IReadOnlyList<AttentionTile> Tiles { get; }
@@ -78,6 +90,7 @@ public sealed class VisibleKeys : IDisposable
         foreach (Tensor mask in _masks.Values)
             mask.Dispose();
         _plain?.Dispose();
+        _borders?.Dispose();
     }
 
     private Tensor Plain()

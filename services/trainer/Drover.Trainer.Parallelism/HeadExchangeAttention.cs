@@ -8,23 +8,23 @@ namespace Drover.Trainer.Parallelism;
 /// Sequence parallelism by all-to-all (DeepSpeed Ulysses): a rank gives away the heads of its tokens and gets the tokens of its
 /// heads, attends over the whole row, and gives the results back.
 /// </summary>
-internal sealed class HeadExchangeAttention(ICollectives sequence) : IAttention
+/// <param name="sequence">The ranks.</param>
+/// <param name="inner">Over the whole row.</param>
+internal sealed class HeadExchangeAttention(ICollectives sequence, IAttention inner) : IAttention
 {
-    private readonly TiledAttention _inner = new();
-
     public (Tensor Output, IDisposable? Kept) Forward(Tensor q, Tensor k, Tensor v, VisibleKeys visible)
     {
         using var scope = NewDisposeScope();
         (Tensor queries, Tensor keys, Tensor values) = (ToHeads(q), ToHeads(Shareable(k, q)), ToHeads(Shareable(v, q)));
-        Tensor mixed = _inner.Forward(queries, keys, values, visible).Output;
-        return (ToTokens(mixed).MoveToOuterDisposeScope(), new Exchanged(queries, keys, values, mixed));
+        (Tensor mixed, IDisposable? more) = inner.Forward(queries, keys, values, visible);
+        return (ToTokens(mixed).MoveToOuterDisposeScope(), new Exchanged(queries, keys, values, mixed, more));
     }
 
     public (Tensor Q, Tensor K, Tensor V) Backward(Tensor gradient, Tensor q, Tensor k, Tensor v, Tensor output, IDisposable? kept, VisibleKeys visible)
     {
         using var scope = NewDisposeScope();
         var whole = (Exchanged)kept!;
-        (Tensor dq, Tensor dk, Tensor dv) = _inner.Backward(ToHeads(gradient), whole.Q, whole.K, whole.V, whole.Output, null, visible);
+        (Tensor dq, Tensor dk, Tensor dv) = inner.Backward(ToHeads(gradient), whole.Q, whole.K, whole.V, whole.Output, whole.More, visible);
         return (
             ToTokens(dq).MoveToOuterDisposeScope(),
             TiledAttention.OfKeyHeads(ToTokens(dk), k).MoveToOuterDisposeScope(),
@@ -63,8 +63,8 @@ internal sealed class HeadExchangeAttention(ICollectives sequence) : IAttention
 
     private sealed record Exchanged : IDisposable
     {
-        public Exchanged(Tensor q, Tensor k, Tensor v, Tensor output) =>
-            (Q, K, V, Output) = (q.DetachFromDisposeScope(), k.DetachFromDisposeScope(), v.DetachFromDisposeScope(), output.DetachFromDisposeScope());
+        public Exchanged(Tensor q, Tensor k, Tensor v, Tensor output, IDisposable? more) =>
+            (Q, K, V, Output, More) = (q.DetachFromDisposeScope(), k.DetachFromDisposeScope(), v.DetachFromDisposeScope(), output.DetachFromDisposeScope(), more);
 
         public Tensor Q { get; }
 
@@ -74,12 +74,15 @@ internal sealed class HeadExchangeAttention(ICollectives sequence) : IAttention
 
         public Tensor Output { get; }
 
+        public IDisposable? More { get; }
+
         public void Dispose()
         {
             Q.Dispose();
             K.Dispose();
             V.Dispose();
             Output.Dispose();
+            More?.Dispose();
         }
     }
 }

@@ -1,3 +1,4 @@
+using Drover.Trainer.Model;
 using static TorchSharp.torch;
 
 namespace Drover.Trainer.Parallelism;
@@ -10,8 +11,10 @@ namespace Drover.Trainer.Parallelism;
 public sealed record MemoryLine(MemoryClass Class, MemoryPlace Place, long Bytes, long PeakBytes);
 
 /// <summary>Counts what a rank allocates, by class and place. Not thread safe: the rank's own thread keeps it.</summary>
-public sealed class MemoryLedger
+/// <param name="device">What <see cref="MemoryPlace.Device"/> is; null for the CPU, whose memory both places are.</param>
+public sealed class MemoryLedger(Device? device = null)
 {
+    private readonly Device _device = device ?? CPU;
     private readonly long[,] _bytes = new long[5, 2];
     private readonly long[,] _peaks = new long[5, 2];
 
@@ -51,7 +54,7 @@ public sealed class MemoryLedger
     {
         if (place == MemoryPlace.Device)
             Arena?.MakeRoom(memoryClass, count * SizeOf(type));
-        Tensor values = zeros([count], type);
+        Tensor values = place == MemoryPlace.Device ? zeros([count], type, _device) : TensorMemory.HostMemory(count, type, _device).zero_();
         return new LedgerTensor(this, memoryClass, place, values.DetachFromDisposeScope());
     }
 

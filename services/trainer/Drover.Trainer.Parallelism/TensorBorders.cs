@@ -29,14 +29,7 @@ internal sealed class TensorVocabulary(ICollectives group, long vocabulary) : IV
 
     public bool IsCut => true;
 
-    // Of one number a token: through host memory on every device.
-    public void Max(Tensor values)
-    {
-        using var scope = NewDisposeScope();
-        float[] largest = values.cpu().data<float>().ToArray();
-        group.AllReduceMax(largest);
-        values.copy_(tensor(largest, values.shape));
-    }
+    public void Max(Tensor values) => group.StartAllReduceMax(TensorMemory.AddressOf(values), values.numel()).Wait();
 
     public void Sum(Tensor values) => group.StartAllReduceSum(TensorMemory.AddressOf(values), values.numel()).Wait();
 }

@@ -20,6 +20,7 @@ internal static class CalibrateCommand
             CalibrateCase one = spec.Cases[i];
             var engine = new EngineSpec
             {
+                Device = rank.Device,
                 Precision = EvaluateCommand.PrecisionOf(rank.Spec),
                 GlobalBatchRows = one.GlobalBatchRows,
                 MicroBatchRows = one.MicroBatchRows,

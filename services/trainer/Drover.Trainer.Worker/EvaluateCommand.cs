@@ -14,7 +14,7 @@ internal static class EvaluateCommand
         ModelSource source = await ModelSource.OpenAsync(rank.Store, spec.Evaluate!.Model).ConfigureAwait(false);
         using PackedDataset rows = await PackedDataset.OpenAsync(rank.Store, spec.Dataset, spec.CacheFolder, CancellationToken.None).ConfigureAwait(false);
         TrainCommand.CheckVocabulary(rows.Manifest, source.Config, spec.Dataset);
-        using var model = new LanguageModel(source.Config, PrecisionOf(spec), spec.Threads);
+        using var model = new LanguageModel(source.Config, PrecisionOf(spec), spec.Threads, rank.Device);
         model.LoadWeights(source.Read);
         EvaluationSums sums = model.Evaluate(rows, spec.MicroBatchRows, rank.Collectives);
         rank.Events.Write(new WorkerEvent { Evaluated = new EvaluatedEvent(sums.LossSum, sums.LabelTokens) });

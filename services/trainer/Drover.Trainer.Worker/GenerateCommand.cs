@@ -17,7 +17,7 @@ internal static class GenerateCommand
         ITextTokenizer tokenizer = await TokenizerFolder.LoadAsync(rank.Store, spec.Tokenizer, CancellationToken.None).ConfigureAwait(false);
         if (tokenizer.VocabularySize > source.Config.VocabSize)
             throw new DroverException(FailureCode.FailedPrecondition, "VOCABULARY_MISMATCH", $"The tokenizer '{spec.Tokenizer}' has {tokenizer.VocabularySize} ids, and the model '{spec.Model}' only {source.Config.VocabSize} embedding rows.");
-        using var model = new LanguageModel(source.Config, EvaluateCommand.PrecisionOf(rank.Spec), rank.Spec.Threads);
+        using var model = new LanguageModel(source.Config, EvaluateCommand.PrecisionOf(rank.Spec), rank.Spec.Threads, rank.Device);
         model.LoadWeights(source.Read);
 
         List<int>[] prompts = [.. spec.Prompts.Select(p => Tokens(tokenizer, p, spec.Tokenizer))];

@@ -27,7 +27,7 @@ internal static class TrainCommand
             throw new DroverException(FailureCode.FailedPrecondition, "DATASET_CHANGED", $"The dataset '{names}' is not the one that '{train.ResumeFrom}' was trained on. Start a run of another name.");
 
         long stageSteps = TotalSteps(train, rows.Order.RowsPerEpoch), steps = stageSteps + (train.Stage?.StartStep ?? 0);
-        using var engine = new TrainingEngine(EngineSpecOf(spec, train, stageSteps) with { Lora = start.Lora, HasBase = train.HasBase }, config, rank.Collectives, rows.Source, rows.Order);
+        using var engine = new TrainingEngine(EngineSpecOf(rank, train, stageSteps) with { Lora = start.Lora, HasBase = train.HasBase }, config, rank.Collectives, rows.Source, rows.Order);
         start.Load(engine);
         engine.SkipToBatch(train.FirstBatch);
         engine.PlaceOfRow = new RowPlaces(rows.Datasets).Of;
@@ -68,12 +68,13 @@ internal static class TrainCommand
     public static long TotalSteps(TrainSpec train, long rows) =>
         train.Steps > 0 ? train.Steps : Math.Max(1, (long)Math.Ceiling(train.Epochs * rows / train.GlobalBatchRows));
 
-    private static EngineSpec EngineSpecOf(WorkerSpec spec, TrainSpec train, long steps) => new()
+    private static EngineSpec EngineSpecOf(RankContext rank, TrainSpec train, long steps) => new()
     {
+        Device = rank.Device,
         Start = train.Stage is { } stage ? new StageStart(stage.StartStep, stage.FirstRow, stage.MomentsStep, stage.ContinuesSchedule ? 0 : stage.StartStep) : default,
-        Precision = EvaluateCommand.PrecisionOf(spec),
+        Precision = EvaluateCommand.PrecisionOf(rank.Spec),
         GlobalBatchRows = train.GlobalBatchRows,
-        MicroBatchRows = spec.MicroBatchRows,
+        MicroBatchRows = rank.Spec.MicroBatchRows,
         Activations = train.Activations,
         HeadChunkTokens = train.HeadChunkTokens,
         Parallel = train.Parallel,
@@ -106,7 +107,7 @@ internal static class TrainCommand
         MaxGradNorm = train.MaxGradNorm,
         NeftuneAlpha = train.NeftuneAlpha,
         Seed = train.Seed,
-        Threads = spec.Threads,
+        Threads = rank.Spec.Threads,
     };
 
     private static ScheduleSpec ScheduleOf(TrainSchedule schedule, long steps) => new()

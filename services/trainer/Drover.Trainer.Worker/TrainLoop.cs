@@ -36,7 +36,7 @@ internal sealed class TrainLoop : IDisposable
         _profile = new StepProfile(rank, spec, engine);
         _board = RunBoard.Open(rank, spec);
         // Measured on all ranks at once, since that is how they compute.
-        _peakFlops = spec.PeakFlops > 0 ? spec.PeakFlops : rank.Collectives.Sum(MatrixPeak.Measure(EvaluateCommand.PrecisionOf(rank.Spec)));
+        _peakFlops = spec.PeakFlops > 0 ? spec.PeakFlops : rank.Collectives.Sum(MatrixPeak.Measure(EvaluateCommand.PrecisionOf(rank.Spec), rank.Device));
     }
 
     public async Task RunAsync()

@@ -1,14 +1,16 @@
+using System.Runtime.InteropServices;
 using System.Text.Json;
 using Drover.Errors;
 using Drover.ObjectStore;
 using Drover.Trainer.Collectives;
 using Drover.Trainer.Contract;
 using Drover.Trainer.Model;
+using static TorchSharp.torch;
 
 namespace Drover.Trainer.Worker;
 
 /// <summary>
-/// One rank: reads its spec, joins the others, does one of train, evaluate, generate, calibrate. A failure becomes a file that the service shows
+/// One rank: reads its spec, joins the others, does one of train, evaluate, generate, calibrate, devices. A failure becomes a file that the service shows
 /// to the user, and ends every rank.
 /// </summary>
 internal static class WorkerProcess
@@ -19,9 +21,9 @@ internal static class WorkerProcess
 
     public static async Task<int> RunAsync(string[] args)
     {
-        if (args is not [("train" or "evaluate" or "generate" or "calibrate") and var verb, "--spec", var file])
+        if (args is not [("train" or "evaluate" or "generate" or "calibrate" or "devices") and var verb, "--spec", var file])
         {
-            await Console.Error.WriteLineAsync("usage: Drover.Trainer.Worker train|evaluate|generate|calibrate --spec FILE (started by the trainer service)").ConfigureAwait(false);
+            await Console.Error.WriteLineAsync("usage: Drover.Trainer.Worker train|evaluate|generate|calibrate|devices --spec FILE (started by the trainer service)").ConfigureAwait(false);
             return BadUsage;
         }
 
@@ -51,7 +53,14 @@ internal static class WorkerProcess
             collectives = OpenMpi.StartedByMpirun ? OpenMpi.Join(onRankLost: failure => End(spec, rank, failure, collectives)) : new SingleRank();
             using var stop = new StopRequest(spec.AttemptFolder);
             using var events = new EventLog(rank == 0 ? spec.EventsFile : null);
-            var context = new RankContext(spec, collectives, OpenStore(spec.Store), events, stop);
+            if (spec.Devices is { } asked)
+            {
+                events.Write(new WorkerEvent { Devices = new DevicesEvent(RankDevice.Problem(spec.Precision, asked.Ranks, asked.Ranks)) });
+                return 0;
+            }
+
+            (Device device, collectives) = RankDevice.Choose(spec, collectives, text => events.Write(new WorkerEvent { Log = text }));
+            var context = new RankContext(spec, collectives, device, OpenStore(spec.Store), events, stop);
             await (verb switch
             {
                 "train" => TrainCommand.RunAsync(context),
@@ -88,6 +97,7 @@ internal static class WorkerProcess
         {
             DroverException e => new WorkerFailure(rank, (int)e.Code, e.Reason, e.Message),
             OutOfMemoryException => new WorkerFailure(rank, (int)FailureCode.ResourceExhausted, "OUT_OF_MEMORY", $"Rank {rank} ran out of memory. Use a smaller micro_batch_rows, recompute: true, or head_chunk_tokens."),
+            ExternalException when exception.Message.Contains("CUDA out of memory", StringComparison.Ordinal) => new WorkerFailure(rank, (int)FailureCode.ResourceExhausted, "OUT_OF_MEMORY", $"The GPU of rank {rank} ran out of memory. Use a smaller micro_batch_rows, recompute: true, head_chunk_tokens, or a placement that shares state among ranks (zero1, zero2, zero3, gemini)."),
             _ => new WorkerFailure(rank, (int)FailureCode.Unknown, "RANK_FAILED", $"Rank {rank} failed: {FirstLine(exception.Message)}"),
         };
         string path = Path.Combine(folder, $"failure-{rank}.json");
@@ -112,4 +122,4 @@ internal static class WorkerProcess
 }
 
 /// <summary>What the commands of a rank share.</summary>
-internal sealed record RankContext(WorkerSpec Spec, ICollectives Collectives, IObjectStore Store, EventLog Events, StopRequest Stop);
+internal sealed record RankContext(WorkerSpec Spec, ICollectives Collectives, Device Device, IObjectStore Store, EventLog Events, StopRequest Stop);

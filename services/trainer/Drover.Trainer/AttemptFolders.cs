@@ -11,6 +11,9 @@ internal sealed class AttemptFolders(WorkFolder work, TimeProvider time)
     /// <summary>Owner of the folders of all evaluations.</summary>
     public const string Evaluations = "evaluations";
 
+    /// <summary>Owner of the folders of all questions for GPUs.</summary>
+    public const string Devices = "devices";
+
     /// <summary>Owner of the folders of all measurements for plans.</summary>
     public const string Calibrations = "calibrations";
 

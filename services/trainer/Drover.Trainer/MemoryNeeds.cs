@@ -17,12 +17,14 @@ internal static class MemoryNeeds
     /// <param name="plan">With its ranks.</param>
     /// <param name="limitBytes">Of the spec; 0: what the machine has.</param>
     /// <param name="elsewhere">Ranks run on other machines.</param>
-    public static MemoryNeed Of(TrainingPlan plan, long limitBytes, bool elsewhere)
+    /// <param name="onGpus">What is planned for devices lies in memory of GPUs, which is not counted.</param>
+    public static MemoryNeed Of(TrainingPlan plan, long limitBytes, bool elsewhere, bool onGpus)
     {
-        long needed = plan.RankPlans.Sum(r => r.DeviceBytes + r.HostBytes + r.LogitsBytes + ProcessBytes) + (SavedBytesPerWeight * plan.WeightCount);
+        long BytesOf(RankPlan rank) => ProcessBytes + rank.HostBytes + (onGpus ? 0 : rank.DeviceBytes + rank.LogitsBytes);
+        long needed = plan.RankPlans.Sum(BytesOf) + (SavedBytesPerWeight * plan.WeightCount);
         // How ranks are shared out among machines is not known here: what one rank needs must fit in any case.
         if (elsewhere)
-            needed = plan.RankPlans.Max(r => r.DeviceBytes + r.HostBytes + r.LogitsBytes + ProcessBytes) + (SavedBytesPerWeight * plan.WeightCount / plan.Ranks);
+            needed = plan.RankPlans.Max(BytesOf) + (SavedBytesPerWeight * plan.WeightCount / plan.Ranks);
         long limit = limitBytes > 0 ? limitBytes : elsewhere ? 0 : MachineBytes();
         return new MemoryNeed { NeededBytes = needed, LimitBytes = limit, Fits = limit == 0 || needed <= limit };
     }

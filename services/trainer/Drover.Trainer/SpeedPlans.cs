@@ -99,5 +99,5 @@ internal sealed class SpeedPlans(WorkerLauncher launcher, AttemptFolders folders
     private static CalibrateCase CaseOf(PlannedRun run) => new(
         ParallelismSpecs.Resolve(run.Spec.Parallelism), run.Spec.GlobalBatchRows, TrainingSpecs.MicroBatchRows(run.Spec), ActivationSpecs.Resolve(run.Spec), run.Spec.HeadChunkTokens, TrainingSpecs.KindOf(run.Spec));
 
-    private static string KeyOf(PlannedRun run) => string.Create(CultureInfo.InvariantCulture, $"{run.Config.ToJson()}|{run.Rows}|{run.Spec.Ranks}|{run.Spec.ThreadsPerRank}|{run.Spec.Precision}|{run.Spec.EmbeddingsOnly}|{string.Join(' ', run.Spec.Frozen)}|{run.Spec.Lora}|{JsonSerializer.Serialize(CaseOf(run), WorkerSpecJson.Default.CalibrateCase)}");
+    private static string KeyOf(PlannedRun run) => string.Create(CultureInfo.InvariantCulture, $"{run.Config.ToJson()}|{run.Rows}|{run.Spec.Ranks}|{run.Spec.ThreadsPerRank}|{run.Spec.Precision}|{run.Spec.Device}|{run.Spec.EmbeddingsOnly}|{string.Join(' ', run.Spec.Frozen)}|{run.Spec.Lora}|{JsonSerializer.Serialize(CaseOf(run), WorkerSpecJson.Default.CalibrateCase)}");
 }

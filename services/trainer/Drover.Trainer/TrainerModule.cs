@@ -22,6 +22,7 @@ public static class TrainerModule
         builder.Services.AddSingleton(new WorkFolder(DroverHost.DataFolder(builder.Configuration, "work/trainer")));
         builder.Services.AddSingleton<AttemptFolders>();
         builder.Services.AddSingleton<WorkerLauncher>();
+        builder.Services.AddSingleton<GpuCheck>();
         builder.Services.AddSingleton<TrainingChecks>();
         builder.Services.AddSingleton<JobMetrics>();
         builder.Services.AddSingleton<RunningAttempts>();

@@ -10,7 +10,7 @@ using LoraSpec = Drover.Formats.Adapters.LoraSpec;
 namespace Drover.Trainer;
 
 /// <summary>Whether a spec can run: its fields, all wrong ones at once, and then whether the things it names are there and fit together.</summary>
-internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher, TrainerOptions options)
+internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher, TrainerOptions options, GpuCheck gpus)
 {
     /// <summary>Checks a training spec and tells what would lie where.</summary>
     /// <exception cref="DroverException">InvalidArgument (fields), NotFound, FailedPrecondition, AlreadyExists (the run's name).</exception>
@@ -19,6 +19,8 @@ internal sealed class TrainingChecks(IObjectStore store, WorkerLauncher launcher
         (LlamaConfig config, LoraSpec? lora) = await RequireAsync(TrainingSpecs.Problems(spec), spec, cancellation).ConfigureAwait(false);
         if (spec.Ranks > 1 && launcher.FindMpirun() is null)
             throw launcher.MpirunMissing(spec.Ranks);
+        if (spec.Device == Device.Cuda)
+            await gpus.RequireAsync(spec, cancellation).ConfigureAwait(false);
         DatasetManifest? longest = null;
         for (int i = 0; i < Math.Max(1, spec.Stages.Count); i++)
         {

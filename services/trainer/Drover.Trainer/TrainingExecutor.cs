@@ -15,7 +15,7 @@ namespace Drover.Trainer;
 /// Does a training job: starts the ranks, publishes what they save, and starts them again from the last published checkpoint when an
 /// attempt dies; not when it died twice of the same fault at the same step. Run again after the service died, it goes on the same way.
 /// </summary>
-internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders folders, TrainingChecks checks, CheckpointPublisher checkpoints, JobQueue queue, JobMetrics metrics, RunningAttempts running, SpeedPlans speeds, IObjectStore store) : JobExecutor<TrainingSpec, TrainingResult>
+internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders folders, TrainingChecks checks, CheckpointPublisher checkpoints, JobQueue queue, JobMetrics metrics, RunningAttempts running, SpeedPlans speeds, IObjectStore store, TimeProvider time) : JobExecutor<TrainingSpec, TrainingResult>
 {
     public const string JobKind = "training";
 
@@ -32,7 +32,7 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
         await store.PutTextAsync(TrainingPlans.Key(spec.Name), JsonFormatter.Default.Format(plan), cancellation).ConfigureAwait(false);
         job.Log(LogLine.Types.Severity.Info, TrainingPlans.Summary(plan));
         IReadOnlyList<StagePlan> stages = await TrainingStages.PlanAsync(spec, store, cancellation).ConfigureAwait(false);
-        int restartsLeft = TrainingSpecs.Restarts(spec);
+        int restartsLeft = TrainingSpecs.Restarts(spec), inVain = 0;
         (string What, long Step)? lastFault = null;
         (int Count, long FirstBatch) rollbacks = (0, 0);
         for (int start = 1; ; start++)
@@ -73,8 +73,16 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
             lastFault = fault;
             if (!outcome.MayBeRetried || restartsLeft-- == 0 || cancellation.IsCancellationRequested)
                 throw Final(outcome, spec);
-            job.Log(LogLine.Types.Severity.Warning, $"The attempt ended early: {outcome.Why}. Starting again from the last checkpoint; {restartsLeft} more restarts are left. Output of the ranks: '{outcome.LogFile}'.");
+            inVain = attempt.HasSaved ? 0 : inVain + 1;
+            await PauseAsync(job, outcome, restartsLeft, RestartPause.After(inVain), cancellation).ConfigureAwait(false);
         }
+    }
+
+    private async Task PauseAsync(JobContext job, WorkerOutcome outcome, int restartsLeft, TimeSpan pause, CancellationToken cancellation)
+    {
+        string when = pause == TimeSpan.Zero ? "" : string.Create(CultureInfo.InvariantCulture, $" in {pause.TotalSeconds:0} s");
+        job.Log(LogLine.Types.Severity.Warning, $"The attempt ended early: {outcome.Why}. Starting again from the last checkpoint{when}; {restartsLeft} more restarts are left. Output of the ranks: '{outcome.LogFile}'.");
+        await Task.Delay(pause, time, cancellation).ConfigureAwait(false);
     }
 
     private async Task<WorkerOutcome> RunAttemptAsync(JobContext job, TrainingSpec spec, StagePlan stage, int start, Attempt attempt, long firstBatch, CancellationToken cancellation)
@@ -144,6 +152,7 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
         {
             await checkpoints.PublishAsync(written.Prefix, CancellationToken.None).ConfigureAwait(false);
             attempt.PublishFailure = null;
+            attempt.HasSaved = true;
             attempt.Job.Emit(new JobEvent { CheckpointCommitted = new CheckpointCommitted { Checkpoint = written.Prefix, Step = written.Step } });
         }
         catch (DroverException e)
@@ -212,6 +221,8 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
         public long Step { get; set; }
 
         public long TotalSteps { get; set; }
+
+        public bool HasSaved { get; set; }
 
         public EndedEvent? Ended { get; set; }
 

@@ -58,7 +58,7 @@ internal static partial class TrainingPlans
             Weights = { Weights(config, parallel.TensorParallel) },
             RankPlans = { Layout.RankLayout.AllOf(layout).Select(Describe) },
         };
-        plan.Memory = MemoryNeeds.Of(plan, spec.MemoryLimitBytes, elsewhere);
+        plan.Memory = MemoryNeeds.Of(plan, spec.MemoryLimitBytes, elsewhere, onGpus: spec.Device == Device.Cuda);
         return plan;
     }
 

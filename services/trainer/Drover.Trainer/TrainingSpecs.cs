@@ -69,6 +69,7 @@ internal static partial class TrainingSpecs
         Require(spec.MicroBatchRows >= 0, $"micro_batch_rows is {spec.MicroBatchRows}");
         Require(spec.MemoryLimitBytes >= 0, $"memory_limit_bytes is {spec.MemoryLimitBytes}");
         Require(Enum.IsDefined(spec.Precision), $"precision {(int)spec.Precision} is unknown");
+        Require(Enum.IsDefined(spec.Device), $"device {(int)spec.Device} is unknown");
         Require(spec.HeadChunkTokens >= 0, $"head_chunk_tokens is {spec.HeadChunkTokens}");
         problems.AddRange(ParallelismSpecs.Problems(spec.Parallelism));
         problems.AddRange(ActivationSpecs.Problems(spec));
@@ -128,7 +129,7 @@ internal static partial class TrainingSpecs
     public static byte[] Identity(TrainingSpec spec)
     {
         TrainingSpec identity = spec.Clone();
-        (identity.Ranks, identity.ThreadsPerRank, identity.MicroBatchRows) = (0, 0, 0);
+        (identity.Ranks, identity.ThreadsPerRank, identity.MicroBatchRows, identity.Device) = (0, 0, 0, Device.Unspecified);
         identity.Activations = null;
         (identity.Recompute, identity.HeadChunkTokens, identity.CheckpointIntervalSteps, identity.MaxRestarts) = (false, 0, 0, 0);
         (identity.Parallelism, identity.HeldOut, identity.Guard, identity.Profile, identity.PeakFlopsPerSecond) = (null, null, null, null, 0);
@@ -149,6 +150,7 @@ internal static partial class TrainingSpecs
         return blank with
         {
             Threads = spec.ThreadsPerRank > 0 ? spec.ThreadsPerRank : Math.Max(1, Environment.ProcessorCount / Ranks(spec)),
+            Device = NameOf(spec.Device),
             Precision = NameOf(spec.Precision),
             MicroBatchRows = MicroBatchRows(spec),
             Dataset = spec.Dataset,
@@ -217,6 +219,14 @@ internal static partial class TrainingSpecs
         Precision.Fp32 => "fp32",
         Precision.Fp16 => "fp16",
         _ => "bf16",
+    };
+
+    /// <summary>What a device is called towards the ranks.</summary>
+    public static string NameOf(Device device) => device switch
+    {
+        Device.Cpu => WorkerSpec.Cpu,
+        Device.Cuda => WorkerSpec.Cuda,
+        _ => "auto",
     };
 
     private static double Or(double value, double fallback) => value == 0 ? fallback : value;

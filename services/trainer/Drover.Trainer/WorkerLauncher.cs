@@ -16,7 +16,7 @@ internal sealed class WorkerLauncher(TrainerOptions options, WorkFolder work, Ob
 {
     private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(50);
     private static readonly string[] ForwardedVariables =
-        ["PATH", "HOME", "DOTNET_ROOT", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "GOMP_SPINCOUNT", "MKL_NUM_THREADS", "OMP_DYNAMIC", "MKL_DYNAMIC", "MKL_CBWR", "ONEDNN_PRIMITIVE_CACHE_CAPACITY", WorkerSpec.AccessKeyVariable, WorkerSpec.SecretKeyVariable,
+        ["PATH", "HOME", "DOTNET_ROOT", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "GOMP_SPINCOUNT", "MKL_NUM_THREADS", "OMP_DYNAMIC", "MKL_DYNAMIC", "MKL_CBWR", "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "PYTORCH_TENSOREXPR", "CUDA_VISIBLE_DEVICES", "NCCL_SOCKET_IFNAME", "NCCL_DEBUG", WorkerSpec.AccessKeyVariable, WorkerSpec.SecretKeyVariable,
          "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SHARED_CREDENTIALS_FILE"];
 
     /// <summary>What every worker is told.</summary>
@@ -94,11 +94,14 @@ internal sealed class WorkerLauncher(TrainerOptions options, WorkFolder work, Ob
         info.Environment["MKL_NUM_THREADS"] = threads;
         // Threads that wait for each other spin, by default for long: where other work shares the cores that is most of a step. Alone it costs nothing
         // to give way early (benchmarks/results/2026-11-25-training-step.md).
-        info.Environment.TryAdd("GOMP_SPINCOUNT", "1000");
+        info.Environment.TryAdd("GOMP_SPINCOUNT", "10000");
         // As many as were asked for, always: sums are cut by threads, and the same run is to give the same bits.
         (info.Environment["OMP_DYNAMIC"], info.Environment["MKL_DYNAMIC"]) = ("FALSE", "FALSE");
         // Documents of every length are shapes of every size: the library would keep a thousand kernels for them.
         info.Environment["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] = "256";
+        // On GPUs libtorch would compile fused kernels of our scripts for shapes that change with every batch.
+        if (spec.Device != WorkerSpec.Cpu)
+            info.Environment["PYTORCH_TENSOREXPR"] = "0";
         if (store.S3AccessKey.Length > 0)
             (info.Environment[WorkerSpec.AccessKeyVariable], info.Environment[WorkerSpec.SecretKeyVariable]) = (store.S3AccessKey, store.S3SecretKey);
         // Or the runtime sends the terminal's control sequences into the logs.

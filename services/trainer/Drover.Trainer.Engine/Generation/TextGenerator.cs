@@ -51,7 +51,7 @@ public sealed class TextGenerator(LanguageModel model, GenerationSpec spec)
             cancellation.ThrowIfCancellationRequested();
             using var scope = NewDisposeScope();
             Tensor logits = place == 0 ? model.Read(prompts, cache) : model.Read(next, cache);
-            Span<float> values = TensorMemory.FloatsOf(logits);
+            Span<float> values = TensorMemory.FloatsOf(logits.cpu());
             var going = new List<int>();
             var ids = new List<int>();
             for (int i = 0; i < active.Count; i++)

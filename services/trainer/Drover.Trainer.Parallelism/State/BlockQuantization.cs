@@ -1,5 +1,6 @@
 using System.Numerics;
 using Drover.Trainer.Model;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Drover.Trainer.Parallelism;
@@ -36,17 +37,32 @@ internal sealed class BlockQuantization
         }
     }
 
+    /// <summary>Up to which value each of the numbers is the nearest; nothing lies beyond the last.</summary>
+    internal float[] Midpoints => _midpoints;
+
     /// <summary>For values of either sign.</summary>
     public static BlockQuantization Signed { get; } = new(isSigned: true);
 
     /// <summary>For values that are not negative.</summary>
     public static BlockQuantization Unsigned { get; } = new(isSigned: false);
 
-    /// <summary>Fills codes, one byte a value, and scales, fp32, one a block, from flat fp32 values of whole blocks; all contiguous, in host memory.</summary>
-    public void Quantize(Tensor values, Tensor codes, Tensor scales) => Over(values, codes, scales, QuantizeBlock);
+    /// <summary>Fills codes, one byte a value, and scales, fp32, one a block, from flat fp32 values of whole blocks; all contiguous, on one device.</summary>
+    public void Quantize(Tensor values, Tensor codes, Tensor scales)
+    {
+        if (values.device_type == DeviceType.CPU)
+            Over(values, codes, scales, QuantizeBlock);
+        else
+            BlockQuantizationScript.Quantize(values, codes, scales, _midpoints);
+    }
 
     /// <summary>Fills the values of <see cref="Quantize"/>.</summary>
-    public void Dequantize(Tensor codes, Tensor scales, Tensor values) => Over(values, codes, scales, DequantizeBlock);
+    public void Dequantize(Tensor codes, Tensor scales, Tensor values)
+    {
+        if (values.device_type == DeviceType.CPU)
+            Over(values, codes, scales, DequantizeBlock);
+        else
+            BlockQuantizationScript.Dequantize(codes, scales, values, _numbers);
+    }
 
     /// <summary>
     /// The 256 numbers, rising. For each power of ten from 1e-6 to 1 the middles of equal stretches of a tenth of it to it, twice as many for each power (of

@@ -107,7 +107,7 @@ internal abstract class BlockState(BlockWeights weights) : IDisposable
     /// <inheritdoc />
     public abstract void Dispose();
 
-    /// <summary>AdamW on a stretch: matrices with weight decay, the rest without, frozen weights not at all.</summary>
+    /// <summary>AdamW on a stretch, where its state lies: matrices with weight decay, the rest without, frozen weights not at all.</summary>
     private protected void UpdateStretch(AdamWSpec spec, double learningRate, Tensor step, Tensor gradientScale, long start, OptimizerTensors state, Tensor gradient)
     {
         long length = gradient.numel();
@@ -133,7 +133,8 @@ internal abstract class BlockState(BlockWeights weights) : IDisposable
                 continue;
             using var scope = NewDisposeScope();
             Tensor Of(Tensor t) => t.narrow(0, from, to - from);
-            AtenScripts.AdamW(Of(master), Of(gradient), Of(firstMoment), Of(secondMoment), step, gradientScale, learningRate * run.RateFactor, spec.Beta1, spec.Beta2, run.HasDecay ? spec.WeightDecay : 0, spec.Epsilon);
+            Tensor Near(Tensor scalar) => scalar.device_type == master.device_type ? scalar : scalar.to(master.device);
+            AtenScripts.AdamW(Of(master), Of(gradient), Of(firstMoment), Of(secondMoment), Near(step), Near(gradientScale), learningRate * run.RateFactor, spec.Beta1, spec.Beta2, run.HasDecay ? spec.WeightDecay : 0, spec.Epsilon);
         }
     }
 
@@ -164,7 +165,7 @@ internal sealed record OptimizerTensors(Tensor Master, Moments Moments)
     public void Copy(string kind, long first, Span<float> target)
     {
         if (kind == LogicalTensor.Weight)
-            TensorMemory.FloatsOf(Master).Slice((int)first, target.Length).CopyTo(target);
+            TensorMemory.CopyOut(Master, first, target);
         else
             Moments.Copy(IsSecond(kind), first, target);
     }
@@ -173,7 +174,7 @@ internal sealed record OptimizerTensors(Tensor Master, Moments Moments)
     public void Set(string kind, long first, ReadOnlySpan<float> source)
     {
         if (kind == LogicalTensor.Weight)
-            source.CopyTo(TensorMemory.FloatsOf(Master)[(int)first..]);
+            TensorMemory.CopyIn(source, Master, first);
         else
             Moments.Set(IsSecond(kind), first, source);
     }

@@ -125,10 +125,21 @@ internal sealed class DeviceArena
     {
         if (fromPlace != toPlace)
             CountCopy(kind, toPlace, Math.Min(from.numel() * from.element_size(), to.numel() * to.element_size()));
-        if (adds)
+        if (!adds)
+        {
+            TensorMemory.Copy(from, to);
+            return;
+        }
+
+        if (from.device_type == to.device_type)
+        {
             to.add_(from, HeldScalars.One);
-        else
-            to.copy_(from);
+            return;
+        }
+
+        using Tensor near = empty_like(from, device: to.device);
+        TensorMemory.Copy(from, near);
+        to.add_(near, HeldScalars.One);
     }
 
     /// <summary>Makes room for bytes that are about to be taken on the device.</summary>

@@ -55,7 +55,7 @@ internal sealed class WholeFrozenWeights : FrozenWeights
     public override void Set(long first, ReadOnlySpan<float> source)
     {
         using var scope = NewDisposeScope();
-        _values.Values.narrow(0, first, source.Length).copy_(tensor(source.ToArray()));
+        _values.Values.narrow(0, first, source.Length).copy_(tensor(source.ToArray(), device: CPU));
     }
 
     public override void Dispose()
@@ -81,7 +81,7 @@ internal sealed class ShardedFrozenWeights(BlockWeights weights, ScalarType type
     public override void Set(long first, ReadOnlySpan<float> source)
     {
         using var scope = NewDisposeScope();
-        _shard.Own.narrow(0, first, source.Length).copy_(tensor(source.ToArray()));
+        _shard.Own.narrow(0, first, source.Length).copy_(tensor(source.ToArray(), device: CPU));
     }
 
     public override void Dispose() => _shard.Dispose();
@@ -111,7 +111,7 @@ internal sealed class ChunkedFrozenWeights : FrozenWeights
     public override void Set(long first, ReadOnlySpan<float> source)
     {
         using var scope = NewDisposeScope();
-        _chunks.Set(first, tensor(source.ToArray()));
+        _chunks.Set(first, tensor(source.ToArray(), device: CPU));
     }
 
     public override void Dispose() => _chunks.Dispose();

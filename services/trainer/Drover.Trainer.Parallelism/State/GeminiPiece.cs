@@ -1,3 +1,4 @@
+using Drover.Trainer.Model;
 using static TorchSharp.torch;
 
 namespace Drover.Trainer.Parallelism;
@@ -40,7 +41,7 @@ internal sealed class GeminiPiece(int number, MemoryClass kind, long values, Sca
     {
         LedgerTensor memory = ledger.New(kind, place, values, type);
         if (keeps)
-            memory.Values.copy_(Values).DetachFromDisposeScope();
+            TensorMemory.Copy(Values, memory.Values);
         Memory?.Dispose();
         (Memory, Place) = (memory, place);
     }

@@ -53,9 +53,9 @@ internal sealed class PlainMoments(Tensor first, Tensor second, params IDisposab
     {
     }
 
-    public override void Copy(bool isSecond, long start, Span<float> target) => TensorMemory.FloatsOf(isSecond ? second : first).Slice((int)start, target.Length).CopyTo(target);
+    public override void Copy(bool isSecond, long start, Span<float> target) => TensorMemory.CopyOut(isSecond ? second : first, start, target);
 
-    public override void Set(bool isSecond, long start, ReadOnlySpan<float> source) => source.CopyTo(TensorMemory.FloatsOf(isSecond ? second : first)[(int)start..]);
+    public override void Set(bool isSecond, long start, ReadOnlySpan<float> source) => TensorMemory.CopyIn(source, isSecond ? second : first, start);
 
     public override void Dispose()
     {

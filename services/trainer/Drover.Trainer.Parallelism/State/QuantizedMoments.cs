@@ -48,7 +48,7 @@ internal sealed class QuantizedMoments : Moments
         using var scope = NewDisposeScope();
         long start = first / MomentBlocks.Size * MomentBlocks.Size;
         Tensor values = _moments[isSecond ? 1 : 0].Read(start, first + target.Length - start);
-        TensorMemory.FloatsOf(values).Slice((int)(first - start), target.Length).CopyTo(target);
+        TensorMemory.CopyOut(values, first - start, target);
     }
 
     public override void Set(bool isSecond, long first, ReadOnlySpan<float> source) => _moments[isSecond ? 1 : 0].Set(first, source);
@@ -75,7 +75,7 @@ internal sealed class QuantizedMoments : Moments
         public Tensor Read(long first, long length)
         {
             long blocks = MomentBlocks.RoundUp(length) / MomentBlocks.Size;
-            Tensor values = empty([blocks * MomentBlocks.Size], ScalarType.Float32);
+            Tensor values = empty([blocks * MomentBlocks.Size], ScalarType.Float32, codes.Values.device);
             using var scope = NewDisposeScope();
             quantization.Dequantize(codes.Values.narrow(0, first, blocks * MomentBlocks.Size), scales.Values.narrow(0, first / MomentBlocks.Size, blocks), values);
             return values;
@@ -98,7 +98,7 @@ internal sealed class QuantizedMoments : Moments
                 if (blocks > 0)
                 {
                     using var scope = NewDisposeScope();
-                    Write(first + done, tensor(source.Slice(done, blocks * MomentBlocks.Size).ToArray()));
+                    Write(first + done, tensor(source.Slice(done, blocks * MomentBlocks.Size).ToArray(), device: codes.Values.device));
                     done += blocks * MomentBlocks.Size;
                     continue;
                 }
@@ -128,7 +128,7 @@ internal sealed class QuantizedMoments : Moments
         private void Finish(long block)
         {
             using var scope = NewDisposeScope();
-            Write(block * MomentBlocks.Size, tensor(_parts[block].Values));
+            Write(block * MomentBlocks.Size, tensor(_parts[block].Values, device: codes.Values.device));
             _parts.Remove(block);
         }
     }

@@ -129,8 +129,8 @@ internal sealed class ShardedState : BlockState
         Tensor gradient = OwnedGradient[0];
         using LedgerTensor? staged = _offloadOptimizer ? _ledger.New(MemoryClass.Buffers, MemoryPlace.Host, _shard, ScalarType.Float32) : null;
         if (staged is not null)
-            gradient = staged.Values.copy_(gradient);
-        UpdateStretch(spec, learningRate, step, gradientScale, _data.Rank * _shard, _state, gradient);
+            TensorMemory.Copy(gradient, staged.Values);
+        UpdateStretch(spec, learningRate, step, gradientScale, _data.Rank * _shard, _state, staged?.Values ?? gradient);
         PublishMaster();
     }
 
@@ -147,13 +147,13 @@ internal sealed class ShardedState : BlockState
         _state.Moments.FinishSet();
         if (_weightShard is not null)
         {
-            _weightShard.Own.copy_(_state.Master);
+            TensorMemory.Copy(_state.Master, _weightShard.Own);
             return;
         }
 
         _gather?.Wait();
         Tensor own = OwnPartOf(_compute!.Values);
-        own.copy_(_state.Master);
+        TensorMemory.Copy(_state.Master, own);
         _gather = _data.StartAllGather(TensorMemory.AddressOf(own), TensorMemory.AddressOf(_compute.Values), _shard * own.element_size());
     }
 

@@ -12,7 +12,7 @@ namespace Drover.Trainer.Parallelism;
 /// <param name="trained">State of the rest; null where there is none.</param>
 internal sealed class SplitState(BlockWeights weights, FrozenWeights frozen, BlockState? trained) : BlockState(weights)
 {
-    private readonly Tensor _nothing = zeros([0]).DetachFromDisposeScope();
+    private readonly Tensor _nothing = zeros([0], device: CPU).DetachFromDisposeScope();
     private int _uses;
 
     public override FrozenWeights Frozen => frozen;

@@ -53,7 +53,7 @@ internal sealed class WeightShard : IDisposable
         _whole = _ledger.New(MemoryClass.Buffers, MemoryPlace.Device, _count * _data.WorldSize, _type);
         using var scope = NewDisposeScope();
         Tensor own = _whole.Values.narrow(0, _data.Rank * _count, _count);
-        own.copy_(Own);
+        TensorMemory.Copy(Own, own);
         _gather = _data.StartAllGather(TensorMemory.AddressOf(own), TensorMemory.AddressOf(_whole.Values), _count * own.element_size());
     }
 

@@ -29,6 +29,8 @@ internal sealed record WorkerEvent
     public CalibratedEvent? Calibrated { get; init; }
 
     public GeneratedAllEvent? GeneratedAll { get; init; }
+
+    public DevicesEvent? Devices { get; init; }
 }
 
 /// <summary>Everything is loaded; steps begin.</summary>
@@ -65,6 +67,9 @@ internal sealed record EndedEvent(long StepsDone, bool Stopped, double TokensPer
 
 /// <summary>Steps of two small models under one of the layouts that were asked about.</summary>
 internal sealed record CalibratedEvent(int Case, MeasuredStep Few, MeasuredStep More, long PeakResidentBytes);
+
+/// <summary>Why ranks cannot compute on this host's GPUs; empty where they can.</summary>
+internal sealed record DevicesEvent(string Problem);
 
 internal sealed record EvaluatedEvent(double LossSum, long LabelTokens);
 

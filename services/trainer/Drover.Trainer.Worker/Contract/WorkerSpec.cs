@@ -13,6 +13,8 @@ internal sealed record WorkerSpec
 {
     public const string AccessKeyVariable = "DROVER_ObjectStore__S3AccessKey";
     public const string SecretKeyVariable = "DROVER_ObjectStore__S3SecretKey";
+    public const string Cpu = "cpu";
+    public const string Cuda = "cuda";
 
     /// <summary>Events are appended here by rank 0, one JSON object a line.</summary>
     public required string EventsFile { get; init; }
@@ -32,6 +34,9 @@ internal sealed record WorkerSpec
     /// <summary>Threads of each rank; 0 for all cores.</summary>
     public int Threads { get; init; }
 
+    /// <summary>"auto" (a GPU for each rank where there is one), <see cref="Cpu"/> or <see cref="Cuda"/>.</summary>
+    public string Device { get; init; } = "auto";
+
     /// <summary>"fp32", "bf16" or "fp16".</summary>
     public string Precision { get; init; } = "bf16";
 
@@ -47,6 +52,8 @@ internal sealed record WorkerSpec
     public GenerateSpec? Generate { get; init; }
 
     public CalibrateSpec? Calibrate { get; init; }
+
+    public DevicesSpec? Devices { get; init; }
 }
 
 internal sealed record StoreSpec(string Folder, string S3Endpoint, string S3Bucket, string S3Region)
@@ -221,6 +228,9 @@ internal sealed record TrainLossScale(double Initial, double GrowthFactor, doubl
 internal sealed record CalibrateSpec(string ModelConfig, int RowTokens, int RowDocuments, double LabelledPart, WeightRates Rates, LoraSpec? Lora, bool HasBase, IReadOnlyList<CalibrateCase> Cases);
 
 internal sealed record CalibrateCase(ParallelSpec Parallel, int GlobalBatchRows, int MicroBatchRows, ActivationSpec Activations, int HeadChunkTokens, OptimizerKind Optimizer);
+
+/// <summary>Asks whether so many ranks can compute on this host's GPUs.</summary>
+internal sealed record DevicesSpec(int Ranks);
 
 internal sealed record EvaluateSpec(string Model);
 
