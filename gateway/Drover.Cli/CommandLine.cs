@@ -48,6 +48,8 @@ public static class CommandLine
             TrainCommands.Build(),
             GenerateCommand.Build(),
             CheckpointCommands.Build(),
+            RunsCommands.Build(),
+            RunsCommands.Lineage(),
             ModelsCommands.Build(),
             StatusCommand.Build(),
         };

@@ -21,7 +21,8 @@ public static class ConfigurationKeys
         ["Jobs"] = ["DatabasePath", "Slots"],
         ["Gateway"] = ["HttpAddress", "RetryDelay", "RetryDelayMax", "Patience"],
         ["DataPrep"] = ["Role", "Workers", "LeaseSeconds"],
-        ["Trainer"] = ["WorkerPath", "MpirunPath", "HostFile", "LaunchAgent", "Binding"],
+        ["Checkpoint"] = ["HubAddress", "HubKeysFile"],
+        ["Trainer"] = ["WorkerPath", "MpirunPath", "HostFile", "LaunchAgent", "Binding", "StopSeconds"],
     };
 
     /// <summary>What is wrong with a key such as "Jobs:Slots", or null.</summary>

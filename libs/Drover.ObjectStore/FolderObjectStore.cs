@@ -21,13 +21,8 @@ public sealed partial class FolderObjectStore : IObjectStore
     {
         _root = Path.GetFullPath(root);
         _time = time ?? TimeProvider.System;
-        DirectoryInfo incoming = Directory.CreateDirectory(Path.Combine(_root, TemporaryFolder));
-        DateTime old = _time.GetUtcNow().UtcDateTime - LeftoverAge;
-        foreach (FileInfo leftover in incoming.EnumerateFiles())
-        {
-            if (leftover.LastWriteTimeUtc < old)
-                leftover.Delete();
-        }
+        Directory.CreateDirectory(Path.Combine(_root, TemporaryFolder));
+        RemoveLeftovers(LeftoverAge, dryRun: false);
     }
 
     /// <inheritdoc />
@@ -111,6 +106,26 @@ public sealed partial class FolderObjectStore : IObjectStore
         if (File.Exists(path))
             File.Delete(path);
         return ValueTask.CompletedTask;
+    }
+
+    /// <inheritdoc />
+    public ValueTask<IReadOnlyList<ObjectInfo>> RemoveLeftoversAsync(TimeSpan age, bool dryRun, CancellationToken cancellation) => ValueTask.FromResult<IReadOnlyList<ObjectInfo>>(RemoveLeftovers(age, dryRun));
+
+    private List<ObjectInfo> RemoveLeftovers(TimeSpan age, bool dryRun)
+    {
+        DateTime old = _time.GetUtcNow().UtcDateTime - age;
+        List<ObjectInfo> removed = [];
+        foreach (FileInfo leftover in new DirectoryInfo(Path.Combine(_root, TemporaryFolder)).EnumerateFiles())
+        {
+            // Gone meanwhile: its put has ended.
+            if (Describe($"{TemporaryFolder}/{leftover.Name}", leftover) is not { } info || leftover.LastWriteTimeUtc > old)
+                continue;
+            removed.Add(info);
+            if (!dryRun)
+                leftover.Delete();
+        }
+
+        return removed;
     }
 
     // ENOSPC as .NET reports it on Linux.

@@ -38,6 +38,12 @@ public interface IObjectStore
 
     /// <summary>Removes an object; removing none is a success.</summary>
     ValueTask DeleteAsync(string key, CancellationToken cancellation);
+
+    /// <summary>
+    /// Removes what puts left that never ended (temporary files, parts of multipart uploads) and have not grown, or, on S3, were begun,
+    /// longer than <paramref name="age"/> ago; or only tells of it. Readers never see any of it.
+    /// </summary>
+    ValueTask<IReadOnlyList<ObjectInfo>> RemoveLeftoversAsync(TimeSpan age, bool dryRun, CancellationToken cancellation);
 }
 
 /// <summary>An object that is there.</summary>

@@ -19,6 +19,10 @@ public sealed class RetryingObjectStore(IObjectStore inner, TimeSpan patience, T
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(5);
 
     /// <inheritdoc />
+    public ValueTask<IReadOnlyList<ObjectInfo>> RemoveLeftoversAsync(TimeSpan age, bool dryRun, CancellationToken cancellation) =>
+        PersistAsync(_ => inner.RemoveLeftoversAsync(age, dryRun, cancellation), cancellation);
+
+    /// <inheritdoc />
     public ValueTask<ObjectInfo?> FindAsync(string key, CancellationToken cancellation) =>
         PersistAsync(_ => inner.FindAsync(key, cancellation), cancellation);
 

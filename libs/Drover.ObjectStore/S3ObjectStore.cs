@@ -169,6 +169,35 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
     }
 
     /// <inheritdoc />
+    public async ValueTask<IReadOnlyList<ObjectInfo>> RemoveLeftoversAsync(TimeSpan age, bool dryRun, CancellationToken cancellation)
+    {
+        DateTime old = DateTime.UtcNow - age;
+        List<ObjectInfo> removed = [];
+        try
+        {
+            var listing = new ListIncompleteUploadsArgs().WithBucket(_options.S3Bucket).WithRecursive(true);
+            await foreach (Minio.DataModel.Upload upload in _client.ListIncompleteUploadsEnumAsync(listing, cancellation).ConfigureAwait(false))
+            {
+                if (DateTime.Parse(upload.Initiated, System.Globalization.CultureInfo.InvariantCulture, System.Globalization.DateTimeStyles.AdjustToUniversal) <= old)
+                    removed.Add(new ObjectInfo(upload.Key, 0, upload.UploadId));
+            }
+
+            foreach (string key in dryRun ? [] : removed.Select(u => u.Key).Distinct())
+                await _client.RemoveIncompleteUploadAsync(new RemoveIncompleteUploadArgs().WithBucket(_options.S3Bucket).WithObject(key), cancellation).ConfigureAwait(false);
+        }
+        catch (BucketNotFoundException)
+        {
+            return [];
+        }
+        catch (Exception e) when (!cancellation.IsCancellationRequested)
+        {
+            throw Translate(e, "");
+        }
+
+        return removed;
+    }
+
+    /// <inheritdoc />
     public void Dispose()
     {
         _client.Dispose();

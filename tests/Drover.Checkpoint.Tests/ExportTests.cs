@@ -7,6 +7,7 @@ using Drover.Protocol.Checkpoint.V1;
 using Drover.Protocol.Common.V1;
 using Grpc.Core;
 using static Drover.Checkpoint.Tests.RunningService;
+using static Drover.Checkpoint.Tests.TestCheckpoint;
 
 namespace Drover.Checkpoint.Tests;
 
@@ -88,7 +89,7 @@ public sealed class ExportTests : IAsyncLifetime
         string checkpoint = await _service.PublishAsync("r", 10);
         await PutTokenizerAsync("tokenizers/t", 40);
         Model model = await _service.ExportWellAsync(new ExportSpec { Name = "m", Checkpoint = checkpoint, Tokenizer = "tokenizers/t" });
-        Assert.Equal(["config.json", "drover.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"], model.Files.Select(f => f.Path));
+        Assert.Equal(["README.md", "config.json", "drover.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"], model.Files.Select(f => f.Path));
         Assert.Equal(await _service.Store.ReadAllBytesAsync("tokenizers/t/tokenizer.json", Cancellation), await _service.Store.ReadAllBytesAsync("models/m/tokenizer.json", Cancellation));
     }
 

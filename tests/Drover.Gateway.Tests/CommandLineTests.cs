@@ -35,6 +35,17 @@ public sealed class CommandLineTests
     [InlineData("checkpoint", "list")]
     [InlineData("checkpoint", "verify")]
     [InlineData("checkpoint", "export")]
+    [InlineData("checkpoint", "tag")]
+    [InlineData("checkpoint", "untag")]
+    [InlineData("checkpoint", "keep")]
+    [InlineData("checkpoint", "delete")]
+    [InlineData("checkpoint", "gc")]
+    [InlineData("checkpoint", "diff")]
+    [InlineData("train", "save")]
+    [InlineData("runs", "list")]
+    [InlineData("runs", "delete")]
+    [InlineData("lineage")]
+    [InlineData("models", "delete")]
     [InlineData("models", "list")]
     public async Task Help_of_every_command_teaches_with_an_example(params string[] command)
     {

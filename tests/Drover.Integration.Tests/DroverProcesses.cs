@@ -96,6 +96,7 @@ internal sealed class DroverProcesses : IAsyncDisposable
         foreach ((string service, string address) in _addresses)
             start.Environment[$"DROVER_Services__{service}"] = address;
         start.Environment["DROVER_Gateway__HttpAddress"] = _httpAddress;
+        start.Environment["DROVER_Checkpoint__HubAddress"] = "";
         start.Environment["DROVER_Drover__DataFolder"] = _data;
         _processes[program] = Process.Start(start)!;
     }

@@ -99,6 +99,8 @@ public sealed class RetryingObjectStoreTests : ObjectStoreContract, IDisposable
 
         public int BreakReadsAfter { get; set; }
 
+        public ValueTask<IReadOnlyList<ObjectInfo>> RemoveLeftoversAsync(TimeSpan age, bool dryRun, CancellationToken cancellation) => inner.RemoveLeftoversAsync(age, dryRun, cancellation);
+
         public ValueTask<ObjectInfo?> FindAsync(string key, CancellationToken cancellation)
         {
             Fail();

@@ -1,3 +1,4 @@
+using System.Runtime.Intrinsics;
 using Drover.Trainer.Model;
 using Drover.Trainer.Model.Kernels;
 using static TorchSharp.torch;
@@ -22,6 +23,7 @@ public sealed class RowKernelTests
     [MemberData(nameof(Shapes))]
     public void RMSNorm_and_its_gradients_are_those_of_autograd(ScalarType type, long rows, long n)
     {
+        Assert.SkipUnless(Vector512.IsHardwareAccelerated, "this processor has no vectors of 512 bits: libtorch computes");
         using var scope = NewDisposeScope();
         (Tensor x, Tensor w, Tensor dy, Tensor plus) = (Some(type, rows, n), Some(type, n), Some(type, rows, n), Some(type, rows, n));
         Assert.True(RmsNormKernel.Takes(x, w));
@@ -39,6 +41,7 @@ public sealed class RowKernelTests
     [MemberData(nameof(Shapes))]
     public void SwiGLU_and_its_gradient_are_those_of_autograd(ScalarType type, long rows, long n)
     {
+        Assert.SkipUnless(Vector512.IsHardwareAccelerated, "this processor has no vectors of 512 bits: libtorch computes");
         using var scope = NewDisposeScope();
         (Tensor gateUp, Tensor dy) = (Some(type, rows, 2 * n) * 4, Some(type, rows, n));
         Assert.True(SwiGluKernel.Takes(gateUp));
@@ -59,10 +62,11 @@ public sealed class RowKernelTests
     [InlineData(ScalarType.BFloat16, 5, 77)]
     public void Softmax_of_masked_scores_and_its_gradient_are_those_of_autograd(ScalarType type, long queries, long keys)
     {
+        Assert.SkipUnless(Vector512.IsHardwareAccelerated, "this processor has no vectors of 512 bits: libtorch computes");
         using var scope = NewDisposeScope();
         Tensor scores = Some(type, 4, queries, keys), dp = Some(type, 4, queries, keys);
         // A stretch of a wider mask; each query sees at least the first key.
-        Tensor mask = zeros(queries, keys + 9).masked_fill(rand(queries, keys + 9).gt(0.6), -1e30).to(type).narrow(1, 4, keys);
+        Tensor mask = zeros(queries, keys + 9).masked_fill(rand([queries, keys + 9], generator: new Generator(6)).gt(0.6), -1e30).to(type).narrow(1, 4, keys);
         mask.narrow(1, 0, 1).zero_();
         Assert.True(AttentionKernel.Takes(scores, mask));
         Tensor wide = Wide(scores), expected = ((wide * 0.3) + mask.to(ScalarType.Float64)).softmax(-1);
@@ -78,6 +82,7 @@ public sealed class RowKernelTests
     [InlineData(100_003)]
     public void Bf16_values_are_added_to_fp32_sums(long count)
     {
+        Assert.SkipUnless(Vector512.IsHardwareAccelerated, "this processor has no vectors of 512 bits: libtorch computes");
         using var scope = NewDisposeScope();
         Tensor sum = Some(ScalarType.Float32, count), values = Some(ScalarType.BFloat16, count), expected = sum.to(ScalarType.Float64) + (values.to(ScalarType.Float64) * 0.7);
         Assert.True(AccumulateKernel.Takes(sum, values));
@@ -92,11 +97,13 @@ public sealed class RowKernelTests
     [InlineData(ScalarType.BFloat16, 40, 1003)]
     public void Cross_entropy_and_its_gradient_are_those_of_the_library(ScalarType type, long rows, long ids)
     {
+        Assert.SkipUnless(Vector512.IsHardwareAccelerated, "this processor has no vectors of 512 bits: libtorch computes");
         using var scope = NewDisposeScope();
-        Tensor logits = Some(type, rows, ids) * 8, target = randint(ids, [rows, 1], ScalarType.Int64);
+        Tensor logits = Some(type, rows, ids) * 8, target = randint(ids, [rows, 1], ScalarType.Int64, generator: new Generator(6));
         Tensor wide = logits.to(ScalarType.Float64);
         (Tensor losses, Tensor? gradient) = CrossEntropy.Run(logits.clone(), target, null, new WholeVocabulary(), wantsGradient: true);
-        AssertClose(wide.logsumexp(1, true) - wide.gather(1, target), losses, ScalarType.Float32);
+        // A small loss is a difference of large numbers.
+        Assert.True((wide.logsumexp(1, true) - wide.gather(1, target) - losses).abs().max().item<double>() < 1e-5);
         Tensor expected = wide.softmax(1).scatter_add(1, target, full_like(target, -1, ScalarType.Float64));
         // At the target a probability near 1 less 1.
         AssertClose(expected, gradient!, type, 64);
@@ -106,6 +113,7 @@ public sealed class RowKernelTests
     [Fact]
     public void What_is_not_a_number_stays_none()
     {
+        Assert.SkipUnless(Vector512.IsHardwareAccelerated, "this processor has no vectors of 512 bits: libtorch computes");
         using var scope = NewDisposeScope();
         Tensor logits = zeros(2, 64);
         logits[1, 3] = float.NaN;
@@ -118,6 +126,7 @@ public sealed class RowKernelTests
     [Fact]
     public void Bf16_is_rounded_as_libtorch_rounds_it()
     {
+        Assert.SkipUnless(Vector512.IsHardwareAccelerated, "this processor has no vectors of 512 bits: libtorch computes");
         using var scope = NewDisposeScope();
         // All upper halves with lower halves around the tie.
         int[] bits = [.. Enumerable.Range(0, 1 << 16).SelectMany(upper => new[] { 0, 0x7FFF, 0x8000, 0x8001 }.Select(lower => (upper << 16) | lower))];
@@ -134,8 +143,9 @@ public sealed class RowKernelTests
     [InlineData(ScalarType.BFloat16)]
     public void Heads_are_turned_and_turned_back(ScalarType type)
     {
+        Assert.SkipUnless(Vector512.IsHardwareAccelerated, "this processor has no vectors of 512 bits: libtorch computes");
         using var scope = NewDisposeScope();
-        Tensor all = Some(type, 50, 5, 64), angles = rand(50, 32).mul(6);
+        Tensor all = Some(type, 50, 5, 64), angles = rand([50, 32], generator: new Generator(6)).mul(6);
         Tensor cos = cat([angles.cos(), angles.cos()], 1).to(type).unsqueeze(1), sin = cat([angles.sin(), angles.sin()], 1).to(type).unsqueeze(1);
         // Of heads 1 to 3 of 5, as a projection holds them.
         Tensor tokens = all.narrow(1, 1, 3), wide = tokens.to(ScalarType.Float64);

@@ -54,7 +54,7 @@ public sealed class TrainerWorld : IAsyncDisposable
         await world.Store.PutTextAsync(Config, TinyConfig(Vocabulary).ToJson(), Cancellation);
         string trainer = $"http://127.0.0.1:{FreePort()}";
         string checkpoint = $"http://127.0.0.1:{FreePort()}";
-        string[] all = [$"--Drover:DataFolder={world._folder["data"]}", $"--Services:trainer={trainer}", $"--Services:checkpoint={checkpoint}", .. arguments];
+        string[] all = [$"--Drover:DataFolder={world._folder["data"]}", $"--Services:trainer={trainer}", $"--Services:checkpoint={checkpoint}", "--Checkpoint:HubAddress=", .. arguments];
         world.Arguments = all;
         foreach (WebApplication service in new[] { CheckpointModule.Build(all), TrainerModule.Build(all) })
         {

@@ -21,7 +21,15 @@ internal static class CheckpointCommands
     private static readonly Option<ExportForm> Form = EnumOption.Of("--form", "Of a run with LoRA: a whole model, or the adapter alone as PEFT keeps it", ("merged", ExportForm.Merged), ("adapter", ExportForm.Adapter));
     private static readonly Option<string> AdapterBase = new("--adapter-base") { Description = "With --form adapter: what its config calls the base model; default: the reference that the run began with", HelpName = "NAME", DefaultValueFactory = _ => "" };
 
-    public static Command Build() => new("checkpoint", "List, verify and export checkpoints.")
+    public static Command Build()
+    {
+        Command command = Own();
+        foreach (Command keeping in CheckpointKeepingCommands.Build())
+            command.Subcommands.Add(keeping);
+        return command;
+    }
+
+    private static Command Own() => new("checkpoint", "List, verify, export, compare and keep checkpoints.")
     {
         new Command("list", """
             List published checkpoints.
@@ -62,7 +70,7 @@ internal static class CheckpointCommands
                 if (context.Json)
                     context.WriteJson(checkpoint);
                 else
-                    table.AddRow(checkpoint.Name.EscapeMarkup(), checkpoint.Step.ToString(CultureInfo.InvariantCulture), Text.Loss(checkpoint.Loss), HeldOut(checkpoint), Text.Count(checkpoint.TokensSeen), Text.Bytes(checkpoint.SizeBytes));
+                    table.AddRow(NameOf(checkpoint).EscapeMarkup(), checkpoint.Step.ToString(CultureInfo.InvariantCulture), Text.Loss(checkpoint.Loss), HeldOut(checkpoint), Text.Count(checkpoint.TokensSeen), Text.Bytes(checkpoint.SizeBytes));
             }
 
             page = answer.NextPageToken;
@@ -75,6 +83,9 @@ internal static class CheckpointCommands
 
     private static string HeldOut(Checkpoint checkpoint) =>
         (checkpoint.HasHeldOutLoss ? Text.Loss(checkpoint.HeldOutLoss) : "") + (checkpoint.IsBest ? " best" : "");
+
+    private static string NameOf(Checkpoint checkpoint) =>
+        checkpoint.Name + (checkpoint.Tags.Count > 0 ? $" ({string.Join(", ", checkpoint.Tags)})" : "");
 
     private static async Task<int> ExportAsync(CliContext context, ParseResult parse)
     {

@@ -43,6 +43,18 @@ internal static class TrainCommands
             Example:
               drover train cancel jobs/training-1a2b3c
             """) { Job }.Does((context, parse) => JobsCommands.CancelAsync(context, parse.GetValue(Job)!)),
+        new Command("save", """
+            Save a checkpoint of a training run that is under way, after the running step.
+
+            Example:
+              drover train save jobs/training-1a2b3c
+            """) { Job }.Does(async (context, parse) =>
+            {
+                (_, JobView view) = await new JobSources(context).FindAsync(parse.GetValue(Job)!).ConfigureAwait(false);
+                SaveTrainingJobResponse answer = await context.Trainer.SaveTrainingJobAsync(new SaveTrainingJobRequest { Name = view.Job.Name }, cancellationToken: context.Cancellation).ConfigureAwait(false);
+                context.Write(answer, () => $"Asked for after step {answer.Step}; 'drover train watch {view.Job.Name}' tells when it is published.");
+                return ExitCodes.Ok;
+            }),
         new Command("profile", """
             Profile the next steps of a training run that is under way: time by block and by border action, as a table and as a chrome trace.
 

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using Drover.Cli.Inputs;
 using Drover.Cli.Jobs;
+using Drover.Protocol.Common.V1;
 using Drover.Protocol.Trainer.V1;
 
 namespace Drover.Cli.Commands;
@@ -38,6 +39,9 @@ internal static class TrainStartCommand
     private static readonly Option<bool> OffloadActivations = new("--offload-activations") { Description = "Save device memory: inputs of layers wait in host memory" };
     private static readonly Option<int> HeadChunk = new("--head-chunk-tokens") { Description = "Save memory: tokens of one slice of the head; 0 takes all at once" };
     private static readonly Option<long> CheckpointEvery = new("--checkpoint-every") { Description = "Steps between checkpoints; 0: only at the end" };
+    private static readonly Option<long> CheckpointSeconds = new("--checkpoint-every-seconds") { Description = "Seconds between checkpoints, beside or in place of steps", HelpName = "SECONDS" };
+    private static readonly Option<int> KeepLast = new("--keep-last") { Description = "Only the newest N checkpoints stay (and the best, the tagged); 0: all", HelpName = "N" };
+    private static readonly Option<long> KeepEvery = new("--keep-every") { Description = "With --keep-last: those whose step is a multiple of N stay too", HelpName = "N" };
     private static readonly Option<string[]> HeldOut = new("--held-out") { Description = "A dataset that is not trained on, to be evaluated; may be given again", HelpName = "[LABEL=]DATASET" };
     private static readonly Option<long> EvaluateEvery = new("--evaluate-every") { Description = "Steps between evaluations on --held-out; 0: only at the end" };
     private static readonly Option<long> Seed = new("--seed") { Description = "Seed of the row order and of random weights" };
@@ -69,7 +73,7 @@ internal static class TrainStartCommand
         """)
     {
         Name, Model, Config, Checkpoint, Dataset, Buckets, Tokenizer, Steps, Epochs, GlobalBatch, MicroBatch, Ranks, Threads, LearningRate, Schedule, Warmup, WarmupRatio, DecayRatio, WeightDecay,
-        Neftune, Frozen, EmbeddingsOnly, PrecisionOption, DeviceOption, Optimizer, Recompute, RecomputeModeOption, RecomputeBlocks, OffloadActivations, HeadChunk, CheckpointEvery, HeldOut, EvaluateEvery, Seed, DryRun, JobStart.Detach,
+        Neftune, Frozen, EmbeddingsOnly, PrecisionOption, DeviceOption, Optimizer, Recompute, RecomputeModeOption, RecomputeBlocks, OffloadActivations, HeadChunk, CheckpointEvery, CheckpointSeconds, KeepLast, KeepEvery, HeldOut, EvaluateEvery, Seed, DryRun, JobStart.Detach,
     }.Does(RunAsync);
 
     private static async Task<int> RunAsync(CliContext context, ParseResult parse)
@@ -113,6 +117,8 @@ internal static class TrainStartCommand
             EmbeddingsOnly = parse.GetValue(EmbeddingsOnly),
             Seed = parse.GetValue(Seed),
             CheckpointIntervalSteps = parse.GetValue(CheckpointEvery),
+            CheckpointIntervalSeconds = parse.GetValue(CheckpointSeconds),
+            Retention = parse.GetResult(KeepLast) is null ? null : new RetentionSpec { KeepLast = parse.GetValue(KeepLast), KeepEverySteps = parse.GetValue(KeepEvery) },
             Parallelism = ParallelismOptions.Read(parse),
             Lora = LoraOptions.Read(parse),
         };

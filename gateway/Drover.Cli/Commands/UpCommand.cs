@@ -21,7 +21,8 @@ internal static class UpCommand
     };
 
     public static Command Build() => new Command("up", """
-        Start all services in one process, until Ctrl-C. The gateway listens at http://127.0.0.1:7500 (gRPC) and 7580 (JSON).
+        Start all services in one process, until Ctrl-C. The gateway listens at http://127.0.0.1:7500 (gRPC) and 7580 (JSON);
+        Hugging Face clients pull from http://127.0.0.1:7581 (HF_ENDPOINT).
         A port that is taken is changed by a setting, e.g. '-- --Services:gateway=http://127.0.0.1:8500'
         (then tell the other commands: --gateway http://127.0.0.1:8500, or DROVER_GATEWAY).
 

@@ -58,6 +58,7 @@ internal static class SlurmScript
             export DROVER_Services__trainer="http://127.0.0.1:$((BASE + 3))"
             export DROVER_Services__checkpoint="http://127.0.0.1:$((BASE + 4))"
             export DROVER_Gateway__HttpAddress=
+            export DROVER_Checkpoint__HubAddress=
             export DROVER_Trainer__HostFile="$DATA/hosts-$SLURM_JOB_ID"
             export DROVER_Trainer__Binding=cores
             export DROVER_GATEWAY="$DROVER_Services__gateway"

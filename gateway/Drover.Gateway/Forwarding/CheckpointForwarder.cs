@@ -24,6 +24,39 @@ internal sealed class CheckpointForwarder(CheckpointService.CheckpointServiceCli
     public override Task<VerifyCheckpointResponse> VerifyCheckpoint(VerifyCheckpointRequest request, ServerCallContext context) =>
         Forward.UnaryAsync<VerifyCheckpointRequest, VerifyCheckpointResponse>(Service, client.VerifyCheckpointAsync, request, context);
 
+    public override Task<ListRunsResponse> ListRuns(ListRunsRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<ListRunsRequest, ListRunsResponse>(Service, client.ListRunsAsync, request, context);
+
+    public override Task<GetRunResponse> GetRun(GetRunRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<GetRunRequest, GetRunResponse>(Service, client.GetRunAsync, request, context);
+
+    public override Task<SetRetentionResponse> SetRetention(SetRetentionRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<SetRetentionRequest, SetRetentionResponse>(Service, client.SetRetentionAsync, request, context);
+
+    public override Task<TagCheckpointResponse> TagCheckpoint(TagCheckpointRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<TagCheckpointRequest, TagCheckpointResponse>(Service, client.TagCheckpointAsync, request, context);
+
+    public override Task<UntagCheckpointResponse> UntagCheckpoint(UntagCheckpointRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<UntagCheckpointRequest, UntagCheckpointResponse>(Service, client.UntagCheckpointAsync, request, context);
+
+    public override Task<DeleteCheckpointResponse> DeleteCheckpoint(DeleteCheckpointRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<DeleteCheckpointRequest, DeleteCheckpointResponse>(Service, client.DeleteCheckpointAsync, request, context);
+
+    public override Task<DeleteRunResponse> DeleteRun(DeleteRunRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<DeleteRunRequest, DeleteRunResponse>(Service, client.DeleteRunAsync, request, context);
+
+    public override Task<CollectGarbageResponse> CollectGarbage(CollectGarbageRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<CollectGarbageRequest, CollectGarbageResponse>(Service, client.CollectGarbageAsync, request, context);
+
+    public override Task<DiffCheckpointsResponse> DiffCheckpoints(DiffCheckpointsRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<DiffCheckpointsRequest, DiffCheckpointsResponse>(Service, client.DiffCheckpointsAsync, request, context);
+
+    public override Task<GetLineageResponse> GetLineage(GetLineageRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<GetLineageRequest, GetLineageResponse>(Service, client.GetLineageAsync, request, context);
+
+    public override Task<DeleteModelResponse> DeleteModel(DeleteModelRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<DeleteModelRequest, DeleteModelResponse>(Service, client.DeleteModelAsync, request, context);
+
     public override Task<CreateExportResponse> CreateExport(CreateExportRequest request, ServerCallContext context) =>
         Forward.UnaryAsync<CreateExportRequest, CreateExportResponse>(Service, client.CreateExportAsync, request, context);
 

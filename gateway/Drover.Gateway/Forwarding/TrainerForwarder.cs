@@ -27,6 +27,9 @@ internal sealed class TrainerForwarder(TrainerService.TrainerServiceClient clien
     public override Task<ProfileTrainingJobResponse> ProfileTrainingJob(ProfileTrainingJobRequest request, ServerCallContext context) =>
         Forward.UnaryAsync<ProfileTrainingJobRequest, ProfileTrainingJobResponse>(Service, client.ProfileTrainingJobAsync, request, context);
 
+    public override Task<SaveTrainingJobResponse> SaveTrainingJob(SaveTrainingJobRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<SaveTrainingJobRequest, SaveTrainingJobResponse>(Service, client.SaveTrainingJobAsync, request, context);
+
     public override Task WatchTrainingJob(WatchTrainingJobRequest request, IServerStreamWriter<WatchTrainingJobResponse> responseStream, ServerCallContext context) =>
         Forward.StreamAsync<WatchTrainingJobRequest, WatchTrainingJobResponse>(Service, client.WatchTrainingJob, request, responseStream, context);
 

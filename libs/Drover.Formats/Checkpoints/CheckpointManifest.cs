@@ -49,6 +49,9 @@ public sealed record CheckpointManifest
     /// <summary>Of a run that is evaluated on held-out data: the last evaluation and the best; null for others.</summary>
     public HeldOutState? HeldOut { get; init; }
 
+    /// <summary>What the run reads next, and the loss that is expected of it: what a resume holds itself against. Null in checkpoints of before it was.</summary>
+    public NextBatchState? NextBatch { get; init; }
+
     /// <summary>The Hugging Face config.json of the model, as text.</summary>
     public required string ModelConfig { get; init; }
 
@@ -102,6 +105,14 @@ public sealed record GuardState(IReadOnlyList<double> Losses, IReadOnlyList<doub
 /// <param name="BestStep">Of the best one; that step is saved.</param>
 /// <param name="BestLoss">What it gave.</param>
 public sealed record HeldOutState(string Measure, long Step, double Loss, IReadOnlyDictionary<string, double> Losses, long BestStep, double BestLoss);
+
+/// <summary>The batch after a checkpoint, the same under every layout.</summary>
+/// <param name="Rows">SHA-256 over the ids of its rows in order, one decimal number a line, lower-case hex.</param>
+/// <param name="FirstRow">Id of its first row, for messages.</param>
+/// <param name="CheckedRows">So many of its first rows are behind <paramref name="Loss"/>.</param>
+/// <param name="Loss">Of the saved weights on them, nats per labelled token, without noise and dropout.</param>
+/// <param name="Precision">Of compute: "fp32", "bf16" or "fp16".</param>
+public sealed record NextBatchState(string Rows, long FirstRow, int CheckedRows, double Loss, string Precision);
 
 /// <summary>A safetensors file that one rank wrote.</summary>
 /// <param name="File">Relative to the manifest.</param>

@@ -2,6 +2,7 @@ using Drover.Checkpoint.Checkpoints;
 using Drover.Checkpoint.Exports;
 using Drover.Checkpoint.Models;
 using Drover.Jobs;
+using Drover.ObjectStore;
 using Drover.Protocol.Checkpoint.V1;
 using Drover.Protocol.Common.V1;
 using Grpc.Core;
@@ -14,6 +15,11 @@ internal sealed class CheckpointGrpcService(
     CheckpointCatalog checkpoints,
     ModelCatalog models,
     ModelPull pull,
+    RunCatalog runs,
+    RunKeeper keeper,
+    CheckpointDiff diff,
+    Lineage lineage,
+    IObjectStore store,
     JobQueue jobs) : CheckpointService.CheckpointServiceBase
 {
     public override async Task<PublishCheckpointResponse> PublishCheckpoint(PublishCheckpointRequest request, ServerCallContext context) =>
@@ -33,6 +39,48 @@ internal sealed class CheckpointGrpcService(
         IReadOnlyList<string> problems = await checkpoints.VerifyAsync(request.Name, context.CancellationToken).ConfigureAwait(false);
         return new VerifyCheckpointResponse { Intact = problems.Count == 0, Problems = { problems } };
     }
+
+    public override Task<ListRunsResponse> ListRuns(ListRunsRequest request, ServerCallContext context) =>
+        runs.ListAsync(request.PageSize, request.PageToken, context.CancellationToken);
+
+    public override async Task<GetRunResponse> GetRun(GetRunRequest request, ServerCallContext context) =>
+        new() { Run = await runs.GetAsync(request.Run, context.CancellationToken).ConfigureAwait(false) };
+
+    public override async Task<SetRetentionResponse> SetRetention(SetRetentionRequest request, ServerCallContext context)
+    {
+        string run = CheckpointName.CheckRun(request.Run);
+        RetentionSpec spec = RunRetention.Check(request.Retention);
+        if (!request.DryRun)
+            await RunRetention.WriteAsync(store, run, spec, context.CancellationToken).ConfigureAwait(false);
+        return new SetRetentionResponse { Removal = await keeper.ApplyRetentionAsync(run, spec, request.DryRun, context.CancellationToken).ConfigureAwait(false) };
+    }
+
+    public override async Task<TagCheckpointResponse> TagCheckpoint(TagCheckpointRequest request, ServerCallContext context) =>
+        new() { Checkpoint = await checkpoints.TagAsync(request.Checkpoint, request.Tag, context.CancellationToken).ConfigureAwait(false) };
+
+    public override async Task<UntagCheckpointResponse> UntagCheckpoint(UntagCheckpointRequest request, ServerCallContext context)
+    {
+        await checkpoints.UntagAsync(request.Run, request.Tag, context.CancellationToken).ConfigureAwait(false);
+        return new UntagCheckpointResponse();
+    }
+
+    public override async Task<DeleteCheckpointResponse> DeleteCheckpoint(DeleteCheckpointRequest request, ServerCallContext context) =>
+        new() { Removal = await keeper.DeleteAsync(request.Name, request.DryRun, context.CancellationToken).ConfigureAwait(false) };
+
+    public override async Task<DeleteRunResponse> DeleteRun(DeleteRunRequest request, ServerCallContext context) =>
+        new() { Removal = await keeper.DeleteRunAsync(request.Run, request.DryRun, context.CancellationToken).ConfigureAwait(false) };
+
+    public override async Task<DeleteModelResponse> DeleteModel(DeleteModelRequest request, ServerCallContext context) =>
+        new() { Removal = await keeper.DeleteModelAsync(request.Name, request.DryRun, context.CancellationToken).ConfigureAwait(false) };
+
+    public override async Task<CollectGarbageResponse> CollectGarbage(CollectGarbageRequest request, ServerCallContext context) =>
+        new() { Removal = await keeper.CollectAsync(request, context.CancellationToken).ConfigureAwait(false) };
+
+    public override Task<DiffCheckpointsResponse> DiffCheckpoints(DiffCheckpointsRequest request, ServerCallContext context) =>
+        diff.CompareAsync(request, context.CancellationToken);
+
+    public override async Task<GetLineageResponse> GetLineage(GetLineageRequest request, ServerCallContext context) =>
+        new() { Entries = { await lineage.OfAsync(request.Name, context.CancellationToken).ConfigureAwait(false) } };
 
     public override Task<CreateExportResponse> CreateExport(CreateExportRequest request, ServerCallContext context)
     {

@@ -1,9 +1,12 @@
 using Drover.Checkpoint.Checkpoints;
 using Drover.Checkpoint.Exports;
+using Drover.Checkpoint.Hub;
 using Drover.Checkpoint.Models;
 using Drover.Discovery;
 using Drover.Hosting;
 using Drover.Jobs;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.Options;
 
 namespace Drover.Checkpoint;
 
@@ -21,9 +24,35 @@ public static class CheckpointModule
         builder.Services.AddSingleton<CheckpointCatalog>();
         builder.Services.AddSingleton<ModelCatalog>();
         builder.Services.AddSingleton<ModelPull>();
+        builder.Services.AddSingleton<RunKeeper>();
+        builder.Services.AddSingleton<RunCatalog>();
+        builder.Services.AddSingleton<CheckpointDiff>();
+        builder.Services.AddSingleton<CheckpointTokenizers>();
+        builder.Services.AddSingleton<Lineage>();
+        AddHub(builder);
         WebApplication app = builder.Build();
         app.MapDroverDefaults();
         app.MapGrpcService<CheckpointGrpcService>();
+        app.Services.GetRequiredService<HubEndpoints>().Map(app);
         return app;
+    }
+
+    private static void AddHub(WebApplicationBuilder builder)
+    {
+        builder.Services.AddOptions<CheckpointOptions>()
+            .Bind(builder.Configuration.GetSection("Checkpoint"))
+            .Validate(o => o.HubAddress.Length == 0 || (Uri.TryCreate(o.HubAddress, UriKind.Absolute, out Uri? address) && address.Scheme is "http"), "Checkpoint:HubAddress must be empty or an address such as http://127.0.0.1:7581.")
+            .Validate(o => o.HubKeysFile.Length == 0 || File.Exists(o.HubKeysFile), "Checkpoint:HubKeysFile is not there. Write one key a line into it, or leave the setting empty to let everybody pull.")
+            .ValidateOnStart();
+        builder.Services.AddSingleton(p => p.GetRequiredService<IOptions<CheckpointOptions>>().Value);
+        builder.Services.AddSingleton<HubAccess>();
+        builder.Services.AddSingleton<HubRevisions>();
+        builder.Services.AddSingleton<HubEndpoints>();
+        builder.WebHost.ConfigureKestrel(kestrel =>
+        {
+            string address = kestrel.ApplicationServices.GetRequiredService<CheckpointOptions>().HubAddress;
+            if (address.Length > 0)
+                DroverHost.Listen(kestrel, new Uri(address), HttpProtocols.Http1);
+        });
     }
 }

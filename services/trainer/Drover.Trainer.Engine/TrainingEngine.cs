@@ -226,6 +226,18 @@ public sealed class TrainingEngine : IDisposable
         return new EvaluationPass(Config, _model.Parts, _model.States, _grid, _spec).Run(rows, ids, cancellation);
     }
 
+    /// <summary>Ids of the rows of the next step, in the order of the run: the same on every rank and under every layout.</summary>
+    public long[] NextRowIds()
+    {
+        long first = FirstRowOf(StepsDone + 1);
+        return [.. Enumerable.Range(0, _spec.GlobalBatchRows).Select(i => _stepRows.Order.RowAt(first + i))];
+    }
+
+    /// <summary>Loss of the model as it stands on some rows of the run, forward only and without noise; changes nothing. Every rank calls it.</summary>
+    /// <param name="rowIds">All ranks have the same.</param>
+    public EvaluationSums EvaluateRows(IReadOnlyList<long> rowIds) =>
+        new EvaluationPass(Config, _model.Parts, _model.States, _grid, _spec).Run(_rows, rowIds, CancellationToken.None);
+
     /// <inheritdoc />
     public void Dispose()
     {
@@ -281,6 +293,11 @@ public sealed class TrainingEngine : IDisposable
     // In the order of the stage's rows, counted from 0: those that were left out are behind the run.
     private long BatchOf(long step) => step - 1 - _spec.Start.Step + Guard.SkippedBatches;
 
+    // In global batches of the dataset, an earlier stage's among them.
+    private long OrderBatchOf(long step) => (_spec.Start.Row / _spec.GlobalBatchRows) + BatchOf(step);
+
+    private long FirstRowOf(long step) => OrderBatchOf(step) * _spec.GlobalBatchRows;
+
     private void UpdateWeights(long updates, double rate, double norm, double lossScale)
     {
         using var span = new OpenSpan(Trace, "optimizer", "update");
@@ -311,7 +328,7 @@ public sealed class TrainingEngine : IDisposable
     private List<MicroBatch> ReadMicroBatches(long step)
     {
         var batches = new List<MicroBatch>(_stepRows.Accumulation);
-        foreach (long[] ids in _stepRows.IdsOf((_spec.Start.Row / _spec.GlobalBatchRows) + BatchOf(step), _grid.Coordinates.Data))
+        foreach (long[] ids in _stepRows.IdsOf(OrderBatchOf(step), _grid.Coordinates.Data))
         {
             PackedRow[] rows = [.. ids.Select(_rows.Read)];
             LanguageModel.CheckIds(Config, rows);
@@ -319,7 +336,7 @@ public sealed class TrainingEngine : IDisposable
         }
 
         // On the way while this step runs.
-        _rows.Prefetch(_stepRows.IdsOf(BatchOf(step) + 1, _grid.Coordinates.Data).SelectMany(ids => ids));
+        _rows.Prefetch(_stepRows.IdsOf(OrderBatchOf(step) + 1, _grid.Coordinates.Data).SelectMany(ids => ids));
         return batches;
     }
 }

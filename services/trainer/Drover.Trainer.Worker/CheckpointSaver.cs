@@ -1,4 +1,6 @@
+using System.Diagnostics;
 using System.Text;
+using Drover.Errors;
 using Drover.Formats.Checkpoints;
 using Drover.Trainer.Collectives;
 using Drover.Trainer.Contract;
@@ -8,14 +10,17 @@ namespace Drover.Trainer.Worker;
 
 /// <summary>
 /// Saves the state of a run. Each rank copies its slices of the tensors to host memory and writes it while training goes on; when
-/// every rank has written, rank 0 writes the pending manifest and tells. At most one save is in flight.
+/// every rank has written, rank 0 writes the pending manifest and tells. At most one save is in flight. A save that cannot be written (disk
+/// full, object store away) is told and left: the checkpoint before it stays the last one.
 /// </summary>
 internal sealed class CheckpointSaver(RankContext rank, TrainingEngine engine)
 {
-    private Task<WrittenShard>? _writing;
+    private const char Failed = '!';
+    private Task<(WrittenShard Shard, double Seconds)>? _writing;
     private CheckpointManifest? _manifest;
+    private double _copySeconds;
 
-    /// <summary>The step of the last save that was started, 0 before the first.</summary>
+    /// <summary>The step of the last save that was started and has not failed, 0 before the first.</summary>
     public long LastStep { get; private set; }
 
     /// <summary>A save was started and not finished.</summary>
@@ -28,6 +33,7 @@ internal sealed class CheckpointSaver(RankContext rank, TrainingEngine engine)
     /// <param name="manifest">Without shards and tensors.</param>
     public void Start(CheckpointManifest manifest)
     {
+        long started = Stopwatch.GetTimestamp();
         string prefix = RunKeys.Checkpoint(manifest.Run, manifest.Step);
         var slices = new List<CheckpointSlice>(engine.SavedState.Count);
         foreach (StateSlice slice in engine.SavedState)
@@ -39,25 +45,68 @@ internal sealed class CheckpointSaver(RankContext rank, TrainingEngine engine)
 
         _manifest = manifest;
         LastStep = manifest.Step;
-        _writing = Task.Run(() => CheckpointWriter.WriteShardAsync(rank.Store, prefix, rank.Collectives.Rank, slices, CancellationToken.None));
+        _copySeconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
+        _writing = Task.Run(() => WriteAsync(prefix, slices));
     }
 
     /// <summary>Waits until every rank has written, then hands the checkpoint on to be published. Every rank calls it.</summary>
-    public async Task FinishAsync()
+    /// <returns>Why there is no checkpoint, on every rank; null where there is one.</returns>
+    public async Task<DroverException?> FinishAsync()
     {
         if (_writing is null || _manifest is null)
-            return;
-        WrittenShard mine = await _writing.ConfigureAwait(false);
+            return null;
+        long waiting = Stopwatch.GetTimestamp();
+        (string mine, double seconds) = await ResultAsync(_writing).ConfigureAwait(false);
         // A gather is a barrier too: no manifest before the last shard is there.
-        byte[][] all = rank.Collectives.GatherBytes(Encoding.UTF8.GetBytes(mine.ToJson()));
-        if (rank.Collectives.Rank == 0)
+        string[] all = [.. rank.Collectives.GatherBytes(Encoding.UTF8.GetBytes(mine)).Select(Encoding.UTF8.GetString)];
+        double waited = Stopwatch.GetElapsedTime(waiting).TotalSeconds;
+        string problem = all.FirstOrDefault(text => text.StartsWith(Failed)) ?? "";
+        if (problem.Length == 0 && rank.Collectives.Rank == 0)
+            problem = await HandOnAsync(_manifest, [.. all.Select(WrittenShard.FromJson)], _copySeconds + waited, seconds).ConfigureAwait(false);
+        // The ranks end a save alike, also where only the first of them failed.
+        problem = Encoding.UTF8.GetString(rank.Collectives.GatherBytes(Encoding.UTF8.GetBytes(problem)).FirstOrDefault(p => p.Length > 0) ?? []);
+        long step = _manifest.Step;
+        (_writing, _manifest) = (null, null);
+        if (problem.Length == 0)
+            return null;
+        LastStep = 0;
+        return new DroverException(FailureCode.ResourceExhausted, "CHECKPOINT_NOT_WRITTEN", $"The checkpoint of step {step} was not written: {problem[1..]}");
+    }
+
+    private async Task<(WrittenShard Shard, double Seconds)> WriteAsync(string prefix, List<CheckpointSlice> slices)
+    {
+        long started = Stopwatch.GetTimestamp();
+        WrittenShard shard = await CheckpointWriter.WriteShardAsync(rank.Store, prefix, rank.Collectives.Rank, slices, CancellationToken.None).ConfigureAwait(false);
+        return (shard, Stopwatch.GetElapsedTime(started).TotalSeconds);
+    }
+
+    private static async Task<(string Text, double Seconds)> ResultAsync(Task<(WrittenShard Shard, double Seconds)> writing)
+    {
+        try
         {
-            (IReadOnlyList<CheckpointShard> shards, IReadOnlyList<LogicalTensor> tensors) = CheckpointWriter.Assemble(all.Select(json => WrittenShard.FromJson(Encoding.UTF8.GetString(json))));
-            string prefix = RunKeys.Checkpoint(_manifest.Run, _manifest.Step);
-            await CheckpointWriter.WritePendingAsync(rank.Store, prefix, _manifest with { Shards = shards, Tensors = tensors }, CancellationToken.None).ConfigureAwait(false);
-            rank.Events.Write(new WorkerEvent { Checkpoint = new CheckpointEvent(prefix, _manifest.Step) });
+            (WrittenShard shard, double seconds) = await writing.ConfigureAwait(false);
+            return (shard.ToJson(), seconds);
+        }
+        catch (DroverException e)
+        {
+            return (Failed + e.Message, 0);
+        }
+    }
+
+    private async Task<string> HandOnAsync(CheckpointManifest manifest, WrittenShard[] written, double stalled, double writing)
+    {
+        (IReadOnlyList<CheckpointShard> shards, IReadOnlyList<LogicalTensor> tensors) = CheckpointWriter.Assemble(written);
+        string prefix = RunKeys.Checkpoint(manifest.Run, manifest.Step);
+        try
+        {
+            await CheckpointWriter.WritePendingAsync(rank.Store, prefix, manifest with { Shards = shards, Tensors = tensors }, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (DroverException e)
+        {
+            return Failed + e.Message;
         }
 
-        (_writing, _manifest) = (null, null);
+        rank.Events.Write(new WorkerEvent { Checkpoint = new CheckpointEvent(prefix, manifest.Step) { StalledSeconds = stalled, WriteSeconds = writing, Bytes = shards.Sum(s => s.Bytes) } });
+        return "";
     }
 }

@@ -29,6 +29,8 @@ internal static class TrainCommand
         long stageSteps = TotalSteps(train, rows.Order.RowsPerEpoch), steps = stageSteps + (train.Stage?.StartStep ?? 0);
         using var engine = new TrainingEngine(EngineSpecOf(rank, train, stageSteps) with { Lora = start.Lora, HasBase = train.HasBase }, config, rank.Collectives, rows.Source, rows.Order);
         start.Load(engine);
+        if (resume?.Manifest.NextBatch is { } next && !begins)
+            NextBatch.Check(engine, next, spec.Precision, resume.Prefix);
         engine.SkipToBatch(train.FirstBatch);
         engine.PlaceOfRow = new RowPlaces(rows.Datasets).Of;
 

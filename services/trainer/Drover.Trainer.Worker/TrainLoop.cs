@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Drover.Errors;
 using Drover.Formats.Checkpoints;
 using Drover.Trainer.Collectives;
 using Drover.Trainer.Contract;
@@ -16,6 +17,7 @@ internal sealed class TrainLoop : IDisposable
     private readonly HeldOutEvaluation? _heldOut;
     private readonly TextSamples? _samples;
     private readonly CheckpointSaver _saver;
+    private readonly SaveRequest _saveRequest;
     private readonly StepProfile _profile;
     private readonly RunBoard? _board;
     private readonly double _peakFlops;
@@ -33,6 +35,7 @@ internal sealed class TrainLoop : IDisposable
     {
         (_rank, _spec, _engine, _state, _steps, _heldOut, _samples) = (rank, spec, engine, state, steps, heldOut, samples);
         _saver = new CheckpointSaver(rank, engine);
+        _saveRequest = new SaveRequest(rank, spec.CheckpointIntervalSeconds);
         _profile = new StepProfile(rank, spec, engine);
         _board = RunBoard.Open(rank, spec);
         // Measured on all ranks at once, since that is how they compute.
@@ -57,7 +60,7 @@ internal sealed class TrainLoop : IDisposable
                 return;
             }
 
-            (stopped, bool written, RankMemory[] memory) = Agree();
+            (stopped, bool written, bool saves, RankMemory[] memory) = Agree();
             _state = _state with
             {
                 Step = step.Step,
@@ -75,13 +78,15 @@ internal sealed class TrainLoop : IDisposable
             if (_board is not null && _samples?.IsDue(step.Step, _steps) == true)
                 _samples.Write(_engine, _board);
             bool isBest = Evaluate();
-            if (isBest || (_spec.CheckpointIntervalSteps > 0 && step.Step % _spec.CheckpointIntervalSteps == 0))
+            if (isBest || saves || (_spec.CheckpointIntervalSteps > 0 && step.Step % _spec.CheckpointIntervalSteps == 0))
                 await SaveAsync().ConfigureAwait(false);
         }
 
         if (_engine.StepsDone > begun && _saver.LastStep != _engine.StepsDone)
             await SaveAsync().ConfigureAwait(false);
-        await FinishSaveAsync().ConfigureAwait(false);
+        // The last one is what the run was for.
+        if (await FinishSaveAsync().ConfigureAwait(false) is { } failure)
+            throw failure;
         _rank.Events.Write(new WorkerEvent { Ended = Ended(stopped) });
     }
 
@@ -89,15 +94,15 @@ internal sealed class TrainLoop : IDisposable
 
     /// <summary>
     /// One small reduction a step in which the ranks agree on what comes next: whether any was asked to stop, whether all have written
-    /// their part of the save in flight; whether a profile is asked for; and the memory of the largest of them, resident (first) and as counted by class.
+    /// their part of the save in flight; whether a save or a profile is asked for; and the memory of the largest of them, resident (first) and as counted by class.
     /// </summary>
-    private (bool Stop, bool Written, RankMemory[] Memory) Agree()
+    private (bool Stop, bool Written, bool Saves, RankMemory[] Memory) Agree()
     {
         RankMemory[] memory = RankMemory.Of(_engine.Memory);
-        double[] values = [_rank.Stop.IsMade ? 1 : 0, _saver.InFlight && !_saver.Written ? 1 : 0, _profile.Seen(), .. memory.Select(m => (double)m.Bytes)];
+        double[] values = [_rank.Stop.IsMade ? 1 : 0, _saver.InFlight && !_saver.Written ? 1 : 0, _profile.Seen(), _saveRequest.IsMade ? 1 : 0, .. memory.Select(m => (double)m.Bytes)];
         _rank.Collectives.AllReduceMax(values);
         _profile.Ask((int)values[2]);
-        return (values[0] > 0, _saver.InFlight && values[1] == 0, [.. memory.Select((m, i) => m with { Bytes = (long)values[i + 3] })]);
+        return (values[0] > 0, _saver.InFlight && values[1] == 0, values[3] > 0, [.. memory.Select((m, i) => m with { Bytes = (long)values[i + 4] })]);
     }
 
     // The first step prepares the library's kernels.
@@ -131,17 +136,26 @@ internal sealed class TrainLoop : IDisposable
 
     private async Task SaveAsync()
     {
+        bool waits = _saver.InFlight && !_saver.Written;
+        (long before, long waiting) = (_saver.LastStep, Stopwatch.GetTimestamp());
         await FinishSaveAsync().ConfigureAwait(false);
+        if (waits && Stopwatch.GetElapsedTime(waiting) is { TotalSeconds: > 1 } waited)
+            _rank.Events.Write(new WorkerEvent { Warning = $"Training waited {waited.TotalSeconds:F1} s for the save of step {before} before it could save step {_engine.StepsDone}: the object store takes longer than the time between two saves. Save less often." });
+        _state = _state with { NextBatch = NextBatch.Of(_engine, _rank.Spec.Precision) };
+        _saveRequest.Begin();
         _saver.Start(_state);
     }
 
-    private async Task FinishSaveAsync()
+    private async Task<DroverException?> FinishSaveAsync()
     {
         if (!_saver.InFlight)
-            return;
+            return null;
         if (_board is not null)
             await _board.UploadAsync().ConfigureAwait(false);
-        await _saver.FinishAsync().ConfigureAwait(false);
+        DroverException? failure = await _saver.FinishAsync().ConfigureAwait(false);
+        if (failure is not null)
+            _rank.Events.Write(new WorkerEvent { Warning = $"{failure.Message} Training goes on; the checkpoint before it is the last one." });
+        return failure;
     }
 
     private void Tell(StepResult step, RankMemory[] memory)

@@ -3,6 +3,7 @@ using Drover.Errors;
 using Drover.Formats.Checkpoints;
 using Drover.Hosting;
 using Drover.Protocol.Checkpoint.V1;
+using Drover.Protocol.Common.V1;
 using Grpc.Core;
 
 namespace Drover.Trainer;
@@ -15,6 +16,10 @@ internal sealed class CheckpointPublisher(CheckpointService.CheckpointServiceCli
     /// <summary>Has a written checkpoint verified and published.</summary>
     public Task PublishAsync(string checkpoint, CancellationToken cancellation) =>
         CallAsync(async () => await client.PublishCheckpointAsync(new PublishCheckpointRequest { Checkpoint = checkpoint }, cancellationToken: cancellation).ConfigureAwait(false), cancellation);
+
+    /// <summary>Says which checkpoints of a run are to stay.</summary>
+    public Task SetRetentionAsync(string run, RetentionSpec retention, CancellationToken cancellation) =>
+        CallAsync(async () => await client.SetRetentionAsync(new SetRetentionRequest { Run = run, Retention = retention }, cancellationToken: cancellation).ConfigureAwait(false), cancellation);
 
     /// <summary>The newest sound checkpoint of a run, or null.</summary>
     public Task<Checkpoint?> FindLatestAsync(string run, CancellationToken cancellation) =>

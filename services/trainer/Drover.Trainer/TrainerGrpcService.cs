@@ -57,6 +57,13 @@ internal sealed class TrainerGrpcService(JobQueue queue, TrainingChecks checks, 
         return Task.FromResult(new ProfileTrainingJobResponse { Profiles = RunKeys.Profiles(entry.Spec<TrainingSpec>().Name) });
     }
 
+    public override async Task<SaveTrainingJobResponse> SaveTrainingJob(SaveTrainingJobRequest request, ServerCallContext context)
+    {
+        JobEntry entry = queue.Get(request.Name, TrainingExecutor.JobKind);
+        running.AskToSave(entry.Job.Name);
+        return new SaveTrainingJobResponse { Step = (await metrics.OfAsync(entry.Job, context.CancellationToken).ConfigureAwait(false)).Latest?.Step ?? 0 };
+    }
+
     public override async Task WatchTrainingJob(WatchTrainingJobRequest request, IServerStreamWriter<WatchTrainingJobResponse> responseStream, ServerCallContext context)
     {
         await foreach (JobEvent update in queue.WatchAsync(request.Name, TrainingExecutor.JobKind, request.FromRevision, context.CancellationToken).ConfigureAwait(false))

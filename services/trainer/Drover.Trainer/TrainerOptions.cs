@@ -23,6 +23,9 @@ public sealed record TrainerOptions
     /// has threads_per_rank cores of its own; where ranks of this machine would have to share cores, they are not bound.
     /// </summary>
     public string Binding { get; set; } = RankBinding.None;
+
+    /// <summary>How long a service that is told to stop (SIGTERM) waits for its ranks to end their step and save, default 20; 0: they are ended at once.</summary>
+    public int StopSeconds { get; set; } = 20;
 }
 
 /// <summary>Values of <see cref="TrainerOptions.Binding"/>.</summary>

@@ -15,7 +15,7 @@ namespace Drover.Trainer;
 /// Does a training job: starts the ranks, publishes what they save, and starts them again from the last published checkpoint when an
 /// attempt dies; not when it died twice of the same fault at the same step. Run again after the service died, it goes on the same way.
 /// </summary>
-internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders folders, TrainingChecks checks, CheckpointPublisher checkpoints, JobQueue queue, JobMetrics metrics, RunningAttempts running, SpeedPlans speeds, IObjectStore store, TimeProvider time) : JobExecutor<TrainingSpec, TrainingResult>
+internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders folders, TrainingChecks checks, CheckpointPublisher checkpoints, JobQueue queue, JobMetrics metrics, RunningAttempts running, SpeedPlans speeds, IObjectStore store, TrainerOptions options, TimeProvider time) : JobExecutor<TrainingSpec, TrainingResult>
 {
     public const string JobKind = "training";
 
@@ -26,6 +26,8 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
         PlannedRun run = await checks.CheckAsync(spec, cancellation).ConfigureAwait(false);
         TrainingPlan plan = run.Plan;
         await checks.ClaimRunNameAsync(spec, cancellation).ConfigureAwait(false);
+        if (spec.Retention is { } retention)
+            await checkpoints.SetRetentionAsync(spec.Name, retention, cancellation).ConfigureAwait(false);
         if (spec.PredictSpeed)
             job.Report("measuring for the plan", 0, 0, "layouts");
         plan.Speed = (await speeds.PredictAsync([run], spec.PredictSpeed, cancellation).ConfigureAwait(false))[0];
@@ -47,6 +49,8 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
                 throw failure;
             if (attempt.Ended is { } ended && outcome.ExitCode == 0)
             {
+                if (ended.Stopped && cancellation.IsCancellationRequested && !IsCancelled(job))
+                    throw new OperationCanceledException(cancellation);
                 if (!ended.Stopped && stage != stages[^1])
                 {
                     job.Log(LogLine.Types.Severity.Info, $"The stage '{stage.Stage!.Name}' is done at step {ended.StepsDone}; '{stages.SkipWhile(s => s != stage).ElementAt(1).Stage!.Name}' begins.");
@@ -92,14 +96,13 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
         WorkerSpec worker = TrainingSpecs.ForWorkers(launcher.NewSpec(folder), stage.Spec, attempt.Latest?.Name ?? "", name, firstBatch, stage.Stage is { } its ? (its, spec) : null);
         job.Report("starting", attempt.Latest?.Step ?? 0, stage.Stage?.RunSteps ?? spec.Steps, "steps");
         using var kill = new CancellationTokenSource();
-        // A cancel asks the ranks to stop after the running step; when the whole service stops there is no time for that,
-        // and the job goes on from the last checkpoint at the next start.
+        // A cancel asks the ranks to stop after the running step and to save. So does the end of the whole service, which waits for that only
+        // so long; the job goes on from the last checkpoint at the next start.
         using CancellationTokenRegistration asked = cancellation.Register(() =>
         {
-            if (queue.Get(job.Name, JobKind).Job.State == JobState.Cancelling)
-                RunningAttempts.AskToStop(folder);
-            else
-                kill.Cancel();
+            RunningAttempts.AskToStop(folder);
+            if (!IsCancelled(job))
+                kill.CancelAfter(TimeSpan.FromSeconds(options.StopSeconds));
         });
         running.Begin(job.Name, folder);
         try
@@ -116,6 +119,8 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
             folders.Close(folder);
         }
     }
+
+    private bool IsCancelled(JobContext job) => queue.Get(job.Name, JobKind).Job.State == JobState.Cancelling;
 
     private async Task HandleAsync(WorkerEvent update, Attempt attempt)
     {
@@ -153,7 +158,7 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
             await checkpoints.PublishAsync(written.Prefix, CancellationToken.None).ConfigureAwait(false);
             attempt.PublishFailure = null;
             attempt.HasSaved = true;
-            attempt.Job.Emit(new JobEvent { CheckpointCommitted = new CheckpointCommitted { Checkpoint = written.Prefix, Step = written.Step } });
+            attempt.Job.Emit(new JobEvent { CheckpointCommitted = new CheckpointCommitted { Checkpoint = written.Prefix, Step = written.Step, SizeBytes = written.Bytes, StalledSeconds = written.StalledSeconds, WriteSeconds = written.WriteSeconds } });
         }
         catch (DroverException e)
         {

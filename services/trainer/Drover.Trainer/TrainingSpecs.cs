@@ -34,6 +34,8 @@ internal static partial class TrainingSpecs
         Require(spec.Epochs >= 0 && double.IsFinite(spec.Epochs), $"epochs is {spec.Epochs}");
         Require(spec.Steps != 0 || spec.Epochs != 0, "steps and epochs are both 0: give one");
         Require(spec.CheckpointIntervalSteps >= 0, $"checkpoint_interval_steps is {spec.CheckpointIntervalSteps}");
+        Require(spec.CheckpointIntervalSeconds >= 0, $"checkpoint_interval_seconds is {spec.CheckpointIntervalSeconds}");
+        Require(spec.Retention is null or { KeepLast: > 0, KeepEverySteps: >= 0 } or { KeepLast: 0, KeepEverySteps: 0 }, $"retention has keep_last {spec.Retention?.KeepLast} and keep_every_steps {spec.Retention?.KeepEverySteps}; keep_last is 1 or more where keep_every_steps is set, and neither is negative");
         Require(spec.MaxRestarts >= -1, $"max_restarts is {spec.MaxRestarts}; give a number, 0 for {DefaultRestarts}, or -1 for none");
         Require(spec.NeftuneAlpha >= 0 && double.IsFinite(spec.NeftuneAlpha), $"neftune_alpha is {spec.NeftuneAlpha}");
         Require(spec.PeakFlopsPerSecond >= 0 && double.IsFinite(spec.PeakFlopsPerSecond), $"peak_flops_per_second is {spec.PeakFlopsPerSecond}");
@@ -134,6 +136,7 @@ internal static partial class TrainingSpecs
         (identity.Recompute, identity.HeadChunkTokens, identity.CheckpointIntervalSteps, identity.MaxRestarts) = (false, 0, 0, 0);
         (identity.Parallelism, identity.HeldOut, identity.Guard, identity.Profile, identity.PeakFlopsPerSecond) = (null, null, null, null, 0);
         (identity.PredictSpeed, identity.MemoryLimitBytes, identity.Samples) = (false, 0, null);
+        (identity.CheckpointIntervalSeconds, identity.Retention) = (0, null);
         return Encoding.UTF8.GetBytes(JsonFormatter.Default.Format(identity));
     }
 
@@ -188,6 +191,7 @@ internal static partial class TrainingSpecs
                 Mixture = [.. spec.Mixture.Select(p => new TrainMixturePart(p.Dataset, Or(p.Weight, 1)))],
                 MixtureBuckets = Math.Max(1, spec.MixtureBuckets),
                 CheckpointIntervalSteps = spec.CheckpointIntervalSteps,
+                CheckpointIntervalSeconds = spec.CheckpointIntervalSeconds,
                 Samples = SampleSpecs.Resolve(spec),
                 ProfileFirstStep = spec.Profile?.FirstStep ?? 0,
                 ProfileSteps = ProfileSpecs.StepsOf(spec.Profile),

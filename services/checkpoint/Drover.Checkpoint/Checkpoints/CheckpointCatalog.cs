@@ -73,6 +73,24 @@ internal sealed partial class CheckpointCatalog(IObjectStore store, CheckpointVe
         }
     }
 
+    /// <summary>Tags of a run.</summary>
+    public Task<IReadOnlyList<(string Tag, string Checkpoint)>> TagsAsync(string run, CancellationToken cancellation) => RunTags.ListAsync(store, CheckpointName.CheckRun(run), cancellation);
+
+    /// <summary>The checkpoint that a tag of a run names, or null.</summary>
+    public Task<string?> FindTagAsync(string run, string tag, CancellationToken cancellation) => RunTags.FindAsync(store, CheckpointName.CheckRun(run), tag, cancellation);
+
+    /// <summary>Puts a tag on a checkpoint.</summary>
+    /// <exception cref="DroverException">NotFound; InvalidArgument for the tag.</exception>
+    public async Task<CheckpointMessage> TagAsync(string name, string tag, CancellationToken cancellation)
+    {
+        CheckpointMessage checkpoint = await GetAsync(name, cancellation).ConfigureAwait(false);
+        await RunTags.SetAsync(store, checkpoint.Run, tag, checkpoint.Name, cancellation).ConfigureAwait(false);
+        return await GetAsync(checkpoint.Name, cancellation).ConfigureAwait(false);
+    }
+
+    /// <summary>Takes a tag away; none is a success.</summary>
+    public Task UntagAsync(string run, string tag, CancellationToken cancellation) => RunTags.RemoveAsync(store, CheckpointName.CheckRun(run), tag, cancellation);
+
     internal static CheckpointMessage Describe(string prefix, CheckpointManifest manifest, string hash, BestCheckpoint? best)
     {
         var message = new CheckpointMessage
@@ -95,7 +113,9 @@ internal sealed partial class CheckpointCatalog(IObjectStore store, CheckpointVe
     private async Task<CheckpointMessage> DescribeAsync(CheckpointReader checkpoint, CancellationToken cancellation)
     {
         BestCheckpoint? best = await BestCheckpoint.FindAsync(store, RunKeys.Best(checkpoint.Manifest.Run), cancellation).ConfigureAwait(false);
-        return Describe(checkpoint.Prefix, checkpoint.Manifest, checkpoint.ManifestHash, best);
+        CheckpointMessage message = Describe(checkpoint.Prefix, checkpoint.Manifest, checkpoint.ManifestHash, best);
+        message.Tags.Add((await RunTags.ListAsync(store, checkpoint.Manifest.Run, cancellation).ConfigureAwait(false)).Where(t => t.Checkpoint == checkpoint.Prefix).Select(t => t.Tag));
+        return message;
     }
 
     internal static string Hash(byte[] manifest) => Convert.ToHexStringLower(SHA256.HashData(manifest));

@@ -8,7 +8,7 @@ using CheckpointMessage = Drover.Protocol.Checkpoint.V1.Checkpoint;
 namespace Drover.Checkpoint.Checkpoints;
 
 /// <summary>Makes what ranks wrote a checkpoint: verified first, the manifest last.</summary>
-internal sealed partial class CheckpointPublisher(IObjectStore store, CheckpointVerifier verifier, ILogger<CheckpointPublisher> logger) : IDisposable
+internal sealed partial class CheckpointPublisher(IObjectStore store, CheckpointVerifier verifier, RunKeeper keeper, ILogger<CheckpointPublisher> logger) : IDisposable
 {
     // One at a time: what costs is reading, and "latest" only moves forward.
     private readonly SemaphoreSlim _one = new(1);
@@ -58,11 +58,29 @@ internal sealed partial class CheckpointPublisher(IObjectStore store, Checkpoint
             LogPublished(name.Prefix);
         }
 
+        bool isNew = published is null;
+
         // A crash between the manifest and this leaves it to the next call.
         string hash = CheckpointCatalog.Hash(bytes);
         await MoveLatestAsync(name, hash, cancellation).ConfigureAwait(false);
         BestCheckpoint? best = await MoveBestAsync(name, manifest, hash, cancellation).ConfigureAwait(false);
+        if (isNew)
+            await TidyAsync(name.Run, cancellation).ConfigureAwait(false);
         return CheckpointCatalog.Describe(name.Prefix, manifest, hash, best);
+    }
+
+    // A run saves one checkpoint at a time: what is unpublished before this one will never be. What is published stays so whatever fails here.
+    private async Task TidyAsync(string run, CancellationToken cancellation)
+    {
+        try
+        {
+            await keeper.CollectAsync(run, includeUnpublished: false, dryRun: false, cancellation).ConfigureAwait(false);
+            await keeper.ApplyRetentionAsync(run, await RunRetention.ReadAsync(store, run, cancellation).ConfigureAwait(false), dryRun: false, cancellation).ConfigureAwait(false);
+        }
+        catch (DroverException e)
+        {
+            LogUntidy(run, e.Message);
+        }
     }
 
     private async Task VerifyAsync(CheckpointName name, CheckpointManifest manifest, CancellationToken cancellation)
@@ -121,6 +139,9 @@ internal sealed partial class CheckpointPublisher(IObjectStore store, Checkpoint
 
     private async Task<byte[]?> FindBytesAsync(string key, CancellationToken cancellation) =>
         await store.FindAsync(key, cancellation).ConfigureAwait(false) is null ? null : await store.ReadAllBytesAsync(key, cancellation).ConfigureAwait(false);
+
+    [LoggerMessage(2, LogLevel.Warning, "What is not to be kept of {Run} was not removed: {Why} It is tried again after the next checkpoint")]
+    private partial void LogUntidy(string run, string why);
 
     [LoggerMessage(1, LogLevel.Information, "Published {Name}")]
     private partial void LogPublished(string name);

@@ -1,9 +1,6 @@
 using System.Collections.Concurrent;
-using System.Text.Json;
-using System.Text.Json.Nodes;
 using Drover.Checkpoint.Models;
 using Drover.Errors;
-using Drover.Formats.Adapters;
 using Drover.Formats.Checkpoints;
 using Drover.Formats.HuggingFace;
 using Drover.Jobs;
@@ -20,7 +17,6 @@ namespace Drover.Checkpoint.Exports;
 internal sealed class ExportExecutor(IObjectStore store, ModelCatalog models) : JobExecutor<ExportSpec, Model>
 {
     public const string JobKind = "export";
-    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
 
     // Two exports to one name take turns: the second finds the first one's work, and neither takes away the other's files.
     private readonly ConcurrentDictionary<string, SemaphoreSlim> _turns = new(StringComparer.Ordinal);
@@ -32,32 +28,35 @@ internal sealed class ExportExecutor(IObjectStore store, ModelCatalog models) : 
         ExportRules.Check(spec);
         string prefix = ExportRules.PrefixOf(spec);
         CheckpointReader checkpoint = await CheckpointReader.OpenAsync(store, spec.Checkpoint, cancellation).ConfigureAwait(false);
-        TokenizerFiles tokenizer = await TokenizerFiles.FindAsync(store, spec.Tokenizer, checkpoint.ModelConfig.VocabSize, cancellation).ConfigureAwait(false);
+        ExportFolder folder = await ExportFolder.OfAsync(store, spec, checkpoint, cancellation).ConfigureAwait(false);
         if (spec.Tokenizer.Length == 0)
             job.Log(LogLine.Types.Severity.Warning, "No tokenizer was named: the folder will hold weights and config only.");
         SemaphoreSlim turn = _turns.GetOrAdd(prefix, _ => new SemaphoreSlim(1));
         await turn.WaitAsync(cancellation).ConfigureAwait(false);
         try
         {
-            await ExportAsync(job, spec, prefix, checkpoint, tokenizer, cancellation).ConfigureAwait(false);
+            return await ExportAsync(job, spec, prefix, folder, cancellation).ConfigureAwait(false);
         }
         finally
         {
             turn.Release();
         }
-
-        job.Report("digests", 0, 0, "files");
-        return await models.GetAsync(prefix, cancellation).ConfigureAwait(false);
     }
 
-    private async Task ExportAsync(JobContext job, ExportSpec spec, string prefix, CheckpointReader checkpoint, TokenizerFiles tokenizer, CancellationToken cancellation)
+    private async Task<Model> ExportAsync(JobContext job, ExportSpec spec, string prefix, ExportFolder folder, CancellationToken cancellation)
     {
-        await ClaimAsync(prefix, LineageOf(spec, checkpoint, tokenizer), cancellation).ConfigureAwait(false);
+        await ClaimAsync(prefix, folder.Lineage, cancellation).ConfigureAwait(false);
         if (await store.FindAsync(ObjectKey.Join(prefix, ExportRules.LastFile(spec)), cancellation).ConfigureAwait(false) is not null)
-            return;
+            return await models.GetAsync(prefix, cancellation).ConfigureAwait(false);
         try
         {
-            await WriteAsync(job, spec, prefix, checkpoint, tokenizer, cancellation).ConfigureAwait(false);
+            long total = folder.Weights.TotalBytes;
+            IReadOnlyDictionary<string, string> written = await folder.Weights.WriteAsync(store, prefix, done => job.Report("weights", done, total, "bytes"), cancellation).ConfigureAwait(false);
+            await folder.Tokenizer.CopyAsync(store, prefix, cancellation).ConfigureAwait(false);
+            foreach ((string name, string text) in folder.Texts)
+                await store.PutTextAsync(ObjectKey.Join(prefix, name), text, cancellation).ConfigureAwait(false);
+            job.Report("reading back", 0, 0, "files");
+            return await ReadBackAsync(spec, prefix, written, cancellation).ConfigureAwait(false);
         }
         catch
         {
@@ -66,42 +65,28 @@ internal sealed class ExportExecutor(IObjectStore store, ModelCatalog models) : 
         }
     }
 
-    private async Task WriteAsync(JobContext job, ExportSpec spec, string prefix, CheckpointReader checkpoint, TokenizerFiles tokenizer, CancellationToken cancellation)
+    /// <summary>What was written, as any reader finds it: every file's bytes, and a model whose tensors are all there.</summary>
+    private async Task<Model> ReadBackAsync(ExportSpec spec, string prefix, IReadOnlyDictionary<string, string> written, CancellationToken cancellation)
     {
-        (string type, string name) = ExportRules.TypeOf(spec);
-        var weights = new WeightShards(await ExportContent.OfAsync(store, spec, checkpoint, cancellation).ConfigureAwait(false), type, ExportRules.ShardBytes(spec));
-        long total = weights.TotalBytes;
-        await weights.WriteAsync(store, prefix, done => job.Report("weights", done, total, "bytes"), cancellation).ConfigureAwait(false);
-        await tokenizer.CopyAsync(store, prefix, cancellation).ConfigureAwait(false);
-        if (spec.Form == ExportForm.Adapter)
+        Model model = await models.GetAsync(prefix, cancellation).ConfigureAwait(false);
+        foreach ((string file, string sha256) in written)
         {
-            string baseModel = spec.AdapterBase.Length > 0 ? spec.AdapterBase : checkpoint.Manifest.Base?.Model ?? "";
-            await store.PutTextAsync(ObjectKey.Join(prefix, PeftConfig.FileName), PeftConfig.ToJson(checkpoint.Manifest.Adapter!, checkpoint.ModelConfig, baseModel), cancellation).ConfigureAwait(false);
-            return;
+            if (model.Files.FirstOrDefault(f => f.Path == file)?.Sha256 != sha256)
+                throw new DroverException(FailureCode.DataLoss, "EXPORT_DAMAGED", $"'{prefix}/{file}' does not read as it was written: the object store changed its bytes. Nothing was kept; export again, and look at the store.");
         }
 
-        LlamaConfig config = checkpoint.ModelConfig with { TorchDtype = name, Dtype = name };
-        await store.PutTextAsync(ObjectKey.Join(prefix, "generation_config.json"), GenerationConfig(config), cancellation).ConfigureAwait(false);
-        await store.PutTextAsync(ObjectKey.Join(prefix, LlamaConfig.FileName), config.ToJson(), cancellation).ConfigureAwait(false);
-    }
+        if (spec.Form != ExportForm.Adapter)
+        {
+            HuggingFaceModel read = await HuggingFaceModel.OpenAsync(store, prefix, cancellation).ConfigureAwait(false);
+            foreach ((string name, long[] shape) in LlamaTensors.All(read.Config))
+            {
+                if (!read.Get(name).Shape.AsSpan().SequenceEqual(shape))
+                    throw new DroverException(FailureCode.Internal, "EXPORT_SHAPE", $"'{prefix}' holds '{name}' with another shape than its config.json says.");
+            }
+        }
 
-    private static ExportLineage LineageOf(ExportSpec spec, CheckpointReader checkpoint, TokenizerFiles tokenizer) => new()
-    {
-        Run = checkpoint.Manifest.Run,
-        Step = checkpoint.Manifest.Step,
-        Checkpoint = checkpoint.Prefix,
-        ManifestHash = checkpoint.ManifestHash,
-        Dataset = checkpoint.Manifest.Dataset,
-        DatasetHash = checkpoint.Manifest.DatasetHash,
-        TokenizerHash = checkpoint.Manifest.TokenizerHash,
-        Tokenizer = tokenizer.Prefix,
-        TokenizerFilesHash = tokenizer.Hash,
-        DataType = ExportRules.TypeOf(spec).Transformers,
-        MaxShardBytes = ExportRules.ShardBytes(spec),
-        Base = checkpoint.Manifest.Base,
-        Form = spec.Form == ExportForm.Adapter ? "adapter" : null,
-        AdapterBase = spec.AdapterBase.Length > 0 ? spec.AdapterBase : null,
-    };
+        return model;
+    }
 
     private async Task ClaimAsync(string prefix, ExportLineage lineage, CancellationToken cancellation)
     {
@@ -134,18 +119,6 @@ internal sealed class ExportExecutor(IObjectStore store, ModelCatalog models) : 
             keys.Add(info.Key);
         foreach (string key in keys.OrderBy(k => k.EndsWith("/" + ExportLineage.FileName, StringComparison.Ordinal)))
             await store.DeleteAsync(key, CancellationToken.None).ConfigureAwait(false);
-    }
-
-    private static string GenerationConfig(LlamaConfig config)
-    {
-        var json = new JsonObject();
-        if (config.BosTokenId is { } bos)
-            json["bos_token_id"] = bos;
-        if (config.EosTokenId is { ValueKind: not JsonValueKind.Null } eos)
-            json["eos_token_id"] = JsonNode.Parse(eos.GetRawText());
-        if (config.PadTokenId is { } pad)
-            json["pad_token_id"] = pad;
-        return json.ToJsonString(Indented) + "\n";
     }
 
     private static DroverException Taken(string prefix, string why) =>

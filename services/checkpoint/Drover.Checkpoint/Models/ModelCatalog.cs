@@ -68,7 +68,9 @@ internal sealed class ModelCatalog(IObjectStore store)
         return (model, files.ToDictionary(f => f.Key[(name.Length + 1)..], f => f.Tag));
     }
 
-    private static void Check(string name)
+    /// <summary>Refuses what is not the name of a model.</summary>
+    /// <exception cref="DroverException">InvalidArgument.</exception>
+    public static void Check(string name)
     {
         if (!name.StartsWith(Home, StringComparison.Ordinal) || name.IndexOf('/', Home.Length) >= 0 || name.Length == Home.Length || name[Home.Length] == '.')
             throw new DroverException(FailureCode.InvalidArgument, "INVALID_MODEL_NAME", $"'{name}' is not the name of a model, like 'models/my-model'.");

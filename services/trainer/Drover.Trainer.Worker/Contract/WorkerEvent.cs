@@ -52,7 +52,17 @@ internal sealed record StepEvent(
     long SkippedSteps);
 
 /// <summary>All shards and the pending manifest are in the store.</summary>
-internal sealed record CheckpointEvent(string Prefix, long Step);
+internal sealed record CheckpointEvent(string Prefix, long Step)
+{
+    /// <summary>Training stood still for the copy and for what was not yet written.</summary>
+    public double StalledSeconds { get; init; }
+
+    /// <summary>The first rank wrote for so long, beside training.</summary>
+    public double WriteSeconds { get; init; }
+
+    /// <summary>Of all shards.</summary>
+    public long Bytes { get; init; }
+}
 
 /// <summary>The last event of an attempt that wants to go on from the last checkpoint with other rows.</summary>
 internal sealed record RollbackEvent(long Step, long NextBatch, string Message);

@@ -19,7 +19,7 @@ internal sealed record WorkerSpec
     /// <summary>Events are appended here by rank 0, one JSON object a line.</summary>
     public required string EventsFile { get; init; }
 
-    /// <summary>A rank that fails writes "failure-RANK.json" here. A file "stop" asks for an end after the running step.</summary>
+    /// <summary>A rank that fails writes "failure-RANK.json" here. A file "stop" asks for an end after the running step, "save" for a checkpoint.</summary>
     public required string AttemptFolder { get; init; }
 
     /// <summary>Shards of datasets are kept here between runs.</summary>
@@ -154,6 +154,9 @@ internal sealed record TrainSpec
     public int MixtureBuckets { get; init; } = 1;
 
     public long CheckpointIntervalSteps { get; init; }
+
+    /// <summary>0: not by time.</summary>
+    public long CheckpointIntervalSeconds { get; init; }
 
     /// <summary>Held-out data, or null.</summary>
     public TrainHeldOut? HeldOut { get; init; }

@@ -1,0 +1,36 @@
+using Drover.Checkpoint;
+using Drover.Checkpoint.Tests;
+using Drover.ObjectStore;
+using Drover.Protocol.Checkpoint.V1;
+using Drover.Protocol.Common.V1;
+using Grpc.Core;
+using Grpc.Net.Client;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.DependencyInjection;
+
+// Saves one checkpoint after the other, as a run does, and serves them itself: whoever kills it kills both sides of a save. Arguments:
+// the address of its service, then settings of a service.
+await using WebApplication service = CheckpointModule.Build([$"--Services:checkpoint={args[0]}", "--Checkpoint:HubAddress=", .. args[1..]]);
+await service.StartAsync();
+using var channel = GrpcChannel.ForAddress(args[0]);
+var client = new CheckpointService.CheckpointServiceClient(channel);
+IObjectStore store = service.Services.GetRequiredService<IObjectStore>();
+await client.SetRetentionAsync(new SetRetentionRequest { Run = "killed", Retention = new RetentionSpec { KeepLast = 2 } });
+long step = 0;
+try
+{
+    step = (await client.GetLatestCheckpointAsync(new GetLatestCheckpointRequest { Run = "killed" })).Checkpoint.Step;
+}
+catch (RpcException e) when (e.StatusCode == StatusCode.NotFound)
+{
+    // The first.
+}
+
+for (bool first = true; ; first = false)
+{
+    string checkpoint = await TestCheckpoint.WriteAsync(store, "killed", ++step, TestCheckpoint.LargerConfig, null, "{}", CancellationToken.None);
+    await client.PublishCheckpointAsync(new PublishCheckpointRequest { Checkpoint = checkpoint });
+    // From now on it may be killed: each life gets further by one at least.
+    if (first)
+        Console.WriteLine("saving");
+}
