@@ -1,50 +1,56 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Net;
-using System.Net.Sockets;
+using System.Text;
 using System.Text.Json;
+using Drover.Benchmarks.DataPrep;
 using Drover.ObjectStore;
-using Drover.Protocol.Common.V1;
-using Drover.Protocol.DataPrep.V1;
 using Drover.Tokenization;
-using Grpc.Core;
-using Grpc.Net.Client;
 
-// How fast datasets are built, beside tokenizing alone in the same run, by the clock and in processor time (which other work on the
-// machine disturbs less):
+// How fast datasets are built, beside tokenizing alone in the same run, by the clock and in processor time:
 //   Drover.Benchmarks.DataPrep TOKENIZER_MODEL MEGABYTES FILE...
-// Files of {"text": ...} lines, repeated to the size asked for, each time cut at another place with the halves exchanged.
+// Files of {"text": ...} lines, repeated to the size asked for, each time cut at another place with the halves exchanged; in four sources.
 // On S3 instead of a folder where DROVER_TEST_S3_ENDPOINT, _ACCESS_KEY and _SECRET_KEY are set.
+// "N core(s)" means that each worker's process may use one core only (taskset), "free" that it may use all.
 if (args.Length < 3)
 {
     Console.Error.WriteLine("usage: Drover.Benchmarks.DataPrep TOKENIZER_MODEL MEGABYTES FILE...");
     return 2;
 }
 
+const int sources = 4;
 string folder = Directory.CreateTempSubdirectory("drover-bench-").FullName;
 try
 {
     ObjectStoreOptions options = StoreOptions(folder);
     IObjectStore store = ObjectStores.Open(options);
     string run = "bench-" + Guid.NewGuid().ToString("N")[..8];
-    byte[] corpus = Corpus(args[2..], long.Parse(args[1], CultureInfo.InvariantCulture) * 1_000_000);
-    await store.PutBytesAsync($"{run}/a.jsonl", corpus, PutCondition.None, CancellationToken.None);
+    byte[][] texts = Texts(args[2..], long.Parse(args[1], CultureInfo.InvariantCulture) * 1_000_000);
+    long bytes = await StoreAsync(store, run, texts);
     await store.PutBytesAsync($"{run}/tokenizer/tokenizer.model", await File.ReadAllBytesAsync(args[0]), PutCondition.None, CancellationToken.None);
-    Console.WriteLine($"{corpus.Length / 1e6:0} MB of JSONL, {(options.Folder.Length > 0 ? "folder" : "S3")}, {Environment.ProcessorCount} cores");
+    Console.WriteLine($"{bytes / 1e6:0} MB of JSONL, {texts.Length:N0} documents, {(options.Folder.Length > 0 ? "folder" : "S3")}, {Environment.ProcessorCount} cores");
 
-    await TokenizeAloneAsync(store, run, corpus);
-    var seconds = new Dictionary<int, double>();
-    double processor = double.MaxValue;
-    foreach (int workers in new[] { 1, 2, 1, 2 })
+    ITextTokenizer tokenizer = await TokenizerFolder.LoadAsync(store, $"{run}/tokenizer", CancellationToken.None);
+    TokenizeAlone(tokenizer, texts, 1, bytes);
+    double[] alone = [double.MaxValue, double.MaxValue, double.MaxValue];
+    foreach (int threads in new[] { 1, 2, 1, 2 })
+        alone[threads] = Math.Min(alone[threads], TokenizeAlone(tokenizer, texts, threads, bytes));
+    await Task.Delay(TimeSpan.FromSeconds(1));
+    var best = new Dictionary<string, Built>();
+    for (int round = 0; round < 2; round++)
     {
-        Built built = await BuildAsync(run, workers, options, folder);
-        seconds[workers] = Math.Min(built.Seconds, seconds.GetValueOrDefault(workers, double.MaxValue));
-        processor = Math.Min(processor, built.ProcessorSeconds);
-        Console.WriteLine($"{workers} worker(s): {built.Seconds:0.0} s, {corpus.Length / 1e6 / built.Seconds:0.00} MB/s, {built.Tokens / built.Seconds:N0} tokens/s; {built.ProcessorSeconds:0.0} s of processor in all workers; {built.Memory / 1e6:0} MB of each at most");
+        foreach ((string name, int workers, bool pinned) in new[] { ("1 worker, 1 core", 1, true), ("2 workers, 2 cores", 2, true), ("1 worker, free", 1, false) })
+        {
+            Built built = await DatasetBuilder.BuildAsync(run, sources, workers, pinned, options, folder);
+            Console.WriteLine($"{name}: {built.Seconds:0.0} s, {bytes / 1e6 / built.Seconds:0} MB/s, {built.Tokens / 1e6 / built.Seconds:0.0} M tokens/s; processor: {built.ProcessorSeconds:0.0} s in workers, {built.ServiceSeconds:0.0} s in the service; {built.Memory / 1e6:0} MB of each worker at most");
+            if (!best.TryGetValue(name, out Built? before) || built.Seconds < before.Seconds)
+                best[name] = built;
+        }
     }
 
-    (double alone, double aloneProcessor) = await TokenizeAloneAsync(store, run, corpus);
-    Console.WriteLine($"by the clock: one worker {alone / seconds[1]:P0} of tokenizing alone, two workers {seconds[1] / seconds[2]:0.00}x one; in processor time: {aloneProcessor / processor:P0} of tokenizing alone");
+    foreach (int threads in new[] { 1, 2 })
+        alone[threads] = Math.Min(alone[threads], TokenizeAlone(tokenizer, texts, threads, bytes));
+    Built one = best["1 worker, 1 core"], two = best["2 workers, 2 cores"], free = best["1 worker, free"];
+    Console.WriteLine($"of tokenizing alone: one worker on one core {alone[1] / one.Seconds:P0}, one worker free {alone[1] / free.Seconds:P0}, two workers of two threads {alone[2] / two.Seconds:P0}; two workers {one.Seconds / two.Seconds:0.00}x one");
     return 0;
 }
 finally
@@ -62,20 +68,21 @@ static ObjectStoreOptions StoreOptions(string folder) => Environment.GetEnvironm
         S3SecretKey = Environment.GetEnvironmentVariable("DROVER_TEST_S3_SECRET_KEY") ?? "",
     };
 
-static byte[] Corpus(string[] files, long bytes)
+static byte[][] Texts(string[] files, long bytes)
 {
     string[] texts = [.. files.SelectMany(File.ReadLines).Where(l => l.Trim().Length > 0).Select(TextOf)];
     var random = new Random(1);
-    using var corpus = new MemoryStream();
-    for (int i = 0; corpus.Length < bytes; i++)
+    var all = new List<byte[]>();
+    for (long length = 0; length < bytes; length += all[^1].Length)
     {
-        string text = texts[i % texts.Length];
-        int cut = i < texts.Length ? 0 : random.Next(text.Length + 1);
-        corpus.Write(JsonSerializer.SerializeToUtf8Bytes(new Dictionary<string, string> { ["text"] = text[cut..] + text[..cut] }));
-        corpus.WriteByte((byte)'\n');
+        string text = texts[all.Count % texts.Length];
+        int cut = all.Count < texts.Length ? 0 : random.Next(text.Length + 1);
+        if (cut < text.Length && char.IsLowSurrogate(text[cut]))
+            cut = 0;
+        all.Add(Encoding.UTF8.GetBytes(text[cut..] + text[..cut]));
     }
 
-    return corpus.ToArray();
+    return [.. all];
 }
 
 static string TextOf(string line)
@@ -84,89 +91,49 @@ static string TextOf(string line)
     return json.RootElement.GetProperty("text").GetString()!;
 }
 
-// What has to be done in any case: find the text of each line, and make ids of it.
-static async Task<(double Seconds, double ProcessorSeconds)> TokenizeAloneAsync(IObjectStore store, string run, byte[] corpus)
+static async Task<long> StoreAsync(IObjectStore store, string run, byte[][] texts)
 {
-    ITextTokenizer tokenizer = await TokenizerFolder.LoadAsync(store, $"{run}/tokenizer", CancellationToken.None);
+    long bytes = 0;
+    // Letters as they are, as nearly all corpora have them.
+    var options = new JsonSerializerOptions { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+    for (int source = 0; source < sources; source++)
+    {
+        using var lines = new MemoryStream();
+        for (int i = texts.Length * source / sources; i < texts.Length * (source + 1) / sources; i++)
+        {
+            JsonSerializer.Serialize(lines, new Dictionary<string, string> { ["text"] = Encoding.UTF8.GetString(texts[i]) }, options);
+            lines.WriteByte((byte)'\n');
+        }
+
+        bytes += lines.Length;
+        lines.Position = 0;
+        await store.PutAsync($"{run}/{source}.jsonl", lines, PutCondition.None, CancellationToken.None);
+    }
+
+    return bytes;
+}
+
+// The texts lie in memory: nothing is read, nothing is kept. MB/s are of the JSONL, so that they compare.
+static double TokenizeAlone(ITextTokenizer tokenizer, byte[][] texts, int threads, long bytes)
+{
     long started = Stopwatch.GetTimestamp();
-    TimeSpan before = Process.GetCurrentProcess().TotalProcessorTime;
     long tokens = 0;
-    for (int at = 0; at < corpus.Length;)
+    void Part(int first)
     {
-        int length = corpus.AsSpan(at).IndexOf((byte)'\n');
-        using var line = JsonDocument.Parse(corpus.AsMemory(at, length));
-        tokens += tokenizer.Encode(line.RootElement.GetProperty("text").GetString()!).Length;
-        at += length + 1;
+        var ids = new TokenBuffer();
+        long count = 0;
+        for (int i = texts.Length * first / threads; i < texts.Length * (first + 1) / threads; i++)
+        {
+            ids.Clear();
+            tokenizer.Encode(texts[i], ids);
+            count += ids.Count;
+        }
+
+        Interlocked.Add(ref tokens, count);
     }
 
+    Task.WaitAll(Enumerable.Range(0, threads).Select(i => Task.Factory.StartNew(() => Part(i), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default)));
     double seconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
-    double processor = (Process.GetCurrentProcess().TotalProcessorTime - before).TotalSeconds;
-    Console.WriteLine($"tokenizing alone, one thread: {seconds:0.0} s, {corpus.Length / 1e6 / seconds:0.00} MB/s, {tokens / seconds:N0} tokens/s; {processor:0.0} s of processor");
-    return (seconds, processor);
+    Console.WriteLine($"tokenizing alone, {threads} thread(s): {seconds:0.00} s, {bytes / 1e6 / seconds:0} MB/s, {tokens / 1e6 / seconds:0.0} M tokens/s");
+    return seconds;
 }
-
-static async Task<Built> BuildAsync(string run, int workers, ObjectStoreOptions options, string folder)
-{
-    using var probe = new TcpListener(IPAddress.Loopback, 0);
-    probe.Start();
-    string address = $"http://127.0.0.1:{((IPEndPoint)probe.LocalEndpoint).Port}";
-    probe.Stop();
-    string data = Path.Combine(folder, Guid.NewGuid().ToString("N"));
-    string[] common = options.Folder.Length > 0
-        ? ["--Security:Authentication=none", $"--Services:dataprep={address}", $"--Drover:DataFolder={data}", $"--ObjectStore:Folder={options.Folder}"]
-        : ["--Security:Authentication=none", $"--Services:dataprep={address}", $"--Drover:DataFolder={data}", $"--ObjectStore:S3Endpoint={options.S3Endpoint}", $"--ObjectStore:S3Bucket={options.S3Bucket}", $"--ObjectStore:S3AccessKey={options.S3AccessKey}", $"--ObjectStore:S3SecretKey={options.S3SecretKey}"];
-    List<Process> processes = [Start([.. common, "--DataPrep:Workers=0"])];
-    for (int i = 0; i < workers; i++)
-        processes.Add(Start([.. common, "--DataPrep:Role=worker", "--DataPrep:Workers=1"]));
-    try
-    {
-        using var channel = GrpcChannel.ForAddress(address);
-        var client = new DataPrepService.DataPrepServiceClient(channel);
-        await Task.Delay(TimeSpan.FromSeconds(4));
-        double before = processes.Skip(1).Sum(p => p.TotalProcessorTime.TotalSeconds);
-        var spec = new DatasetSpec { Name = $"{run}-{Guid.NewGuid():N}", Tokenizer = $"{run}/tokenizer", Sources = { $"{run}/a.jsonl" }, Format = DatasetFormat.Pretrain, MaxLength = 2048, TaskBytes = 8 << 20 };
-        long started = Stopwatch.GetTimestamp();
-        string name = (await client.CreateDatasetBuildAsync(new CreateDatasetBuildRequest { Spec = spec })).Build.Job.Name;
-        using AsyncServerStreamingCall<WatchDatasetBuildResponse> watch = client.WatchDatasetBuild(new WatchDatasetBuildRequest { Name = name });
-        while (await watch.ResponseStream.MoveNext(CancellationToken.None))
-        {
-        }
-
-        double seconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
-        DatasetBuild build = (await client.GetDatasetBuildAsync(new GetDatasetBuildRequest { Name = name })).Build;
-        if (build.Job.State != JobState.Succeeded)
-            throw new InvalidOperationException(build.Job.Failure?.Message);
-        processes.ForEach(p => p.Refresh());
-        double processor = processes.Skip(1).Sum(p => p.TotalProcessorTime.TotalSeconds) - before;
-        return new Built(seconds, processor, build.Result.TokensInRows, processes.Skip(1).Max(p => PeakBytes(p.Id)));
-    }
-    finally
-    {
-        foreach (Process process in processes)
-        {
-            process.Kill();
-            await process.WaitForExitAsync();
-            process.Dispose();
-        }
-    }
-}
-
-static long PeakBytes(int process)
-{
-    string line = File.ReadLines($"/proc/{process}/status").First(l => l.StartsWith("VmHWM", StringComparison.Ordinal));
-    return long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture) * 1024;
-}
-
-static Process Start(string[] args)
-{
-    string program = Path.Combine(AppContext.BaseDirectory, "..", "..", "Drover.DataPrep", Path.GetFileName(Path.TrimEndingDirectorySeparator(AppContext.BaseDirectory)), "Drover.DataPrep");
-    Process process = Process.Start(new ProcessStartInfo(program, args) { RedirectStandardOutput = true, RedirectStandardError = true })!;
-    process.OutputDataReceived += (_, _) => { };
-    process.ErrorDataReceived += (_, _) => { };
-    process.BeginOutputReadLine();
-    process.BeginErrorReadLine();
-    return process;
-}
-
-/// <summary>A build that was measured.</summary>
-internal sealed record Built(double Seconds, double ProcessorSeconds, long Tokens, long Memory);

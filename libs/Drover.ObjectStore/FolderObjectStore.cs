@@ -58,37 +58,23 @@ public sealed partial class FolderObjectStore : IObjectStore
     }
 
     /// <inheritdoc />
-    public async ValueTask<ObjectInfo> PutAsync(string key, Stream content, PutCondition condition, CancellationToken cancellation)
-    {
-        string path = PathOf(key);
-        string temporary = Path.Combine(_root, TemporaryFolder, Guid.NewGuid().ToString("N"));
-        try
-        {
-            var file = new FileStream(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1, FileOptions.Asynchronous);
-            await using (file.ConfigureAwait(false))
-            {
-                await content.CopyToAsync(file, BufferBytes, cancellation).ConfigureAwait(false);
-                file.Flush(flushToDisk: true);
-            }
+    public ValueTask<ObjectInfo> PutAsync(string key, Stream content, PutCondition condition, CancellationToken cancellation) =>
+        StoreAsync(key, temporary => CopyAsync(content, temporary, cancellation), condition);
 
-            // The kernel's own time stamps are milliseconds apart: two quick puts of one size would have one tag.
-            File.SetLastWriteTimeUtc(temporary, _time.GetUtcNow().UtcDateTime);
-            Publish(key, temporary, path, condition);
-            return Describe(key, new FileInfo(path))!;
-        }
-        catch (IOException e) when (e.HResult == DiskFull)
-        {
-            throw new DroverException(FailureCode.ResourceExhausted, "DISK_FULL", $"The disk of the object store is full: '{key}' was not stored. Free space and try again.", e);
-        }
-        catch (UnauthorizedAccessException e)
-        {
-            throw new DroverException(FailureCode.PermissionDenied, "OBJECT_STORE_DENIED", $"The object store's folder '{_root}' may not be written: '{key}' was not stored.", e);
-        }
-        finally
-        {
-            File.Delete(temporary);
-        }
-    }
+    /// <inheritdoc />
+    public ValueTask<ObjectInfo> PutFileAsync(string key, FileStream file, PutCondition condition, CancellationToken cancellation) =>
+        StoreAsync(
+            key,
+            async temporary =>
+            {
+                file.Flush(flushToDisk: true);
+                if (!OperatingSystem.IsWindows() && Link(file.Name, temporary) == 0)
+                    return;
+                // Another disk, or one that knows no links.
+                file.Position = 0;
+                await CopyAsync(file, temporary, cancellation).ConfigureAwait(false);
+            },
+            condition);
 
     /// <inheritdoc />
     public async IAsyncEnumerable<ObjectInfo> ListAsync(string prefix, [EnumeratorCancellation] CancellationToken cancellation)
@@ -144,6 +130,42 @@ public sealed partial class FolderObjectStore : IObjectStore
 
     // ENOSPC as .NET reports it on Linux.
     private const int DiskFull = 28;
+
+    private static async Task CopyAsync(Stream content, string path, CancellationToken cancellation)
+    {
+        var file = new FileStream(path, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1, FileOptions.Asynchronous);
+        await using (file.ConfigureAwait(false))
+        {
+            await content.CopyToAsync(file, BufferBytes, cancellation).ConfigureAwait(false);
+            file.Flush(flushToDisk: true);
+        }
+    }
+
+    private async ValueTask<ObjectInfo> StoreAsync(string key, Func<string, Task> writeTo, PutCondition condition)
+    {
+        string path = PathOf(key);
+        string temporary = Path.Combine(_root, TemporaryFolder, Guid.NewGuid().ToString("N"));
+        try
+        {
+            await writeTo(temporary).ConfigureAwait(false);
+            // The kernel's own time stamps are milliseconds apart: two quick puts of one size would have one tag.
+            File.SetLastWriteTimeUtc(temporary, _time.GetUtcNow().UtcDateTime);
+            Publish(key, temporary, path, condition);
+            return Describe(key, new FileInfo(path))!;
+        }
+        catch (IOException e) when (e.HResult == DiskFull)
+        {
+            throw new DroverException(FailureCode.ResourceExhausted, "DISK_FULL", $"The disk of the object store is full: '{key}' was not stored. Free space and try again.", e);
+        }
+        catch (UnauthorizedAccessException e)
+        {
+            throw new DroverException(FailureCode.PermissionDenied, "OBJECT_STORE_DENIED", $"The object store's folder '{_root}' may not be written: '{key}' was not stored.", e);
+        }
+        finally
+        {
+            File.Delete(temporary);
+        }
+    }
 
     private static void Publish(string key, string temporary, string path, PutCondition condition)
     {

@@ -23,6 +23,16 @@ public interface IObjectStore
     /// </summary>
     ValueTask<ObjectInfo> PutAsync(string key, Stream content, PutCondition condition, CancellationToken cancellation);
 
+    /// <summary>
+    /// Stores all of a file that is finished: nobody writes to it again. As <see cref="PutAsync"/>, and where store and file lie on one disk
+    /// the file itself becomes the object, without a copy.
+    /// </summary>
+    ValueTask<ObjectInfo> PutFileAsync(string key, FileStream file, PutCondition condition, CancellationToken cancellation)
+    {
+        file.Position = 0;
+        return PutAsync(key, file, condition, cancellation);
+    }
+
     /// <summary>All objects whose key starts with <paramref name="prefix"/>, in ordinal order of keys.</summary>
     IAsyncEnumerable<ObjectInfo> ListAsync(string prefix, CancellationToken cancellation);
 

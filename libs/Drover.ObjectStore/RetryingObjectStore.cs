@@ -40,7 +40,7 @@ public sealed class RetryingObjectStore(IObjectStore inner, TimeSpan patience, T
         try
         {
             long start = again.Position;
-            return await PersistAsync(attempt => PutAsync(key, again, start, condition, attempt, cancellation), cancellation).ConfigureAwait(false);
+            return await PersistAsync(attempt => PutAsync(key, again, start, () => inner.PutAsync(key, again, condition, cancellation), attempt, cancellation), cancellation).ConfigureAwait(false);
         }
         finally
         {
@@ -48,6 +48,10 @@ public sealed class RetryingObjectStore(IObjectStore inner, TimeSpan patience, T
                 await again.DisposeAsync().ConfigureAwait(false);
         }
     }
+
+    /// <inheritdoc />
+    public ValueTask<ObjectInfo> PutFileAsync(string key, FileStream file, PutCondition condition, CancellationToken cancellation) =>
+        PersistAsync(attempt => PutAsync(key, file, 0, () => inner.PutFileAsync(key, file, condition, cancellation), attempt, cancellation), cancellation);
 
     /// <inheritdoc />
     public async IAsyncEnumerable<ObjectInfo> ListAsync(string prefix, [EnumeratorCancellation] CancellationToken cancellation)
@@ -126,12 +130,12 @@ public sealed class RetryingObjectStore(IObjectStore inner, TimeSpan patience, T
         }
     }
 
-    private async ValueTask<ObjectInfo> PutAsync(string key, Stream content, long start, PutCondition condition, int attempt, CancellationToken cancellation)
+    private async ValueTask<ObjectInfo> PutAsync(string key, Stream content, long start, Func<ValueTask<ObjectInfo>> put, int attempt, CancellationToken cancellation)
     {
         content.Position = start;
         try
         {
-            return await inner.PutAsync(key, content, condition, cancellation).ConfigureAwait(false);
+            return await put().ConfigureAwait(false);
         }
         catch (DroverException e) when (e.Code == FailureCode.AlreadyExists && attempt > 0)
         {

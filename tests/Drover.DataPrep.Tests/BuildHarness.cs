@@ -45,7 +45,7 @@ internal sealed class BuildHarness : IDisposable
         var records = new List<CompletionRecord>();
         for (int task = 0; task < plan.Tasks.Count; task++)
         {
-            await Tasks.RunAsync(plan, phase, task, _ => { }, Cancellation);
+            await Tasks.RunAsync(plan, phase, task, _ => { }, () => { }, Cancellation);
             records.Add((await CompletionRecord.FindAsync(Store, plan, phase, task, Cancellation))!);
         }
 

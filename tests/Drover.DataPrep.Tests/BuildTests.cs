@@ -1,4 +1,4 @@
-using System.Security.Cryptography;
+using System.IO.Hashing;
 using System.Text;
 using Drover.DataPrep.Building;
 using Drover.Errors;
@@ -31,7 +31,7 @@ public sealed class BuildTests : IDisposable
             Assert.Equal(next, piece.Offset);
             Assert.Equal(1 + file.AsSpan(0, (int)next).Count((byte)'\n'), piece.FirstLine);
             Assert.True(next == 0 || file[next - 1] == '\n');
-            Assert.Equal(Convert.ToHexStringLower(SHA256.HashData(file.AsSpan((int)next, (int)piece.Length))), piece.Sha256);
+            Assert.Equal(Convert.ToHexStringLower(XxHash128.Hash(file.AsSpan((int)next, (int)piece.Length))), piece.Xxh128);
             next += piece.Length;
         }
 

@@ -32,7 +32,7 @@ public sealed class CoordinatorTests : IDisposable
         LeaseTaskResponse second = _coordinator.Lease();
         Assert.Equal(0, second.Task.Task);
         Assert.Equal(FailureCode.FailedPrecondition, Assert.Throws<DroverException>(() => _coordinator.Renew(first.Lease, new TaskProgress(20, 2, 3))).Code);
-        await _harness.Tasks.RunAsync(plan, TaskPhase.Rows, 0, _ => { }, Cancellation);
+        await _harness.Tasks.RunAsync(plan, TaskPhase.Rows, 0, _ => { }, () => { }, Cancellation);
         Assert.Equal("LEASE_LOST", (await Assert.ThrowsAsync<DroverException>(() => _coordinator.CompleteAsync(first.Lease, Cancellation))).Reason);
         await _coordinator.CompleteAsync(second.Lease, Cancellation);
     }
@@ -46,7 +46,7 @@ public sealed class CoordinatorTests : IDisposable
             LeaseTaskResponse leased = _coordinator.Lease();
             Assert.Equal("NO_COMPLETION_RECORD", (await Assert.ThrowsAsync<DroverException>(() => _coordinator.CompleteAsync(leased.Lease, Cancellation))).Reason);
             Assert.False(build.Finished.IsCompleted);
-            await _harness.Tasks.RunAsync(plan, TaskPhase.Rows, leased.Task.Task, _ => { }, Cancellation);
+            await _harness.Tasks.RunAsync(plan, TaskPhase.Rows, leased.Task.Task, _ => { }, () => { }, Cancellation);
             await _coordinator.CompleteAsync(leased.Lease, Cancellation);
         }
 
@@ -58,7 +58,7 @@ public sealed class CoordinatorTests : IDisposable
     public async Task A_new_coordinator_hands_out_only_what_has_no_record()
     {
         (BuildPlan plan, _) = await StartAsync();
-        await _harness.Tasks.RunAsync(plan, TaskPhase.Rows, 1, _ => { }, Cancellation);
+        await _harness.Tasks.RunAsync(plan, TaskPhase.Rows, 1, _ => { }, () => { }, Cancellation);
         var restarted = new BuildCoordinator(_harness.Store, _time, LeaseTime);
         await restarted.StartAsync(plan, TaskPhase.Rows, Cancellation);
         Assert.Equal([0, 2], new[] { restarted.Lease().Task.Task, restarted.Lease().Task.Task });

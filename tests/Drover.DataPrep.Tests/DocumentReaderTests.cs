@@ -124,6 +124,39 @@ public sealed class DocumentReaderTests
         Assert.Equal((RejectReasons.NoLabelInRow, 36), (whole.Reject, whole.TokensIn));
     }
 
+    [Theory]
+    [InlineData("""{"text":"plain"}""", true)]
+    [InlineData(""" { "meta" : {"a":[1,"}"]} , "text" : "two\nlines \"and\" \\ \/ \t\b\f\r" , "n" : -1.5e3 } """, true)]
+    [InlineData("""{"text":"\u4e2d\u6587 \ud83d\ude00 é","category":"\u6cd5"}""", true)]
+    [InlineData("""{"text":"first","text":"last","category":""}""", true)]
+    [InlineData("""{"source":"q\n","target":"a","category":"law","text_":null}""", true)]
+    [InlineData("""{"te\u0078t":"an escaped name"}""", true)]
+    [InlineData("""{"text":null,"target":"a"}""", false)]
+    [InlineData("""{"text":"a"} x""", false)]
+    [InlineData("""{"text":"a",}""", false)]
+    [InlineData("""{"text":"a" "b":1}""", false)]
+    [InlineData("""{"text":"\x"}""", false)]
+    [InlineData("""{"text":"\ud800 "}""", false)]
+    [InlineData("""{"text":"\ud800\u0041"}""", false)]
+    [InlineData("""{"text":"a","n":01}""", false)]
+    [InlineData("""{"text":"a","n":[1,}""", false)]
+    [InlineData("""{"text":"open""", false)]
+    [InlineData("""["text"]""", false)]
+    [InlineData("{\"text\":\"a\tb\"}", false)]
+    public void Usual_records_are_read_from_their_bytes_as_from_a_tree_and_others_are_left_to_it(string line, bool isUsual)
+    {
+        var reader = new PretrainReader(Tokenizer, new DatasetSpec());
+        for (int again = 0; again < 2; again++)
+        {
+            var fast = (PretrainText?)reader.ExtractUsual(System.Text.Encoding.UTF8.GetBytes(line));
+            Assert.Equal(isUsual, fast is not null);
+            if (fast is null)
+                continue;
+            var tree = (PretrainText)reader.Extract(Json(line));
+            Assert.Equal((tree.Text, tree.Source, tree.Category), (fast.Text, fast.Source, fast.Category));
+        }
+    }
+
     private static JsonElement Json(string text) => JsonDocument.Parse(text).RootElement;
 
     private static DocumentOutcome Pretrain(string line, ITextTokenizer? tokenizer = null) =>

@@ -68,7 +68,8 @@ public sealed class KillTests : IDisposable
         DatasetBuild build = await FinishedAsync(client, name);
         TestContext.Current.TestOutputHelper?.WriteLine($"{killed} workers killed, attempts of the job {build.Job.Attempt}, {build.Result?.Rows} rows");
         Assert.True(build.Job.State == JobState.Succeeded, build.Job.Failure?.Message);
-        Assert.Equal(3, build.Job.Attempt);
+        // A quick machine may be done before the second service is killed.
+        Assert.InRange(build.Job.Attempt, 2, 3);
         Assert.Equal(build.Result!.TokensIn, build.Result.TokensInRows);
 
         using var alone = new BuildHarness(await TokenizerFolder.LoadAsync(store, "tokenizers/t", Cancellation));

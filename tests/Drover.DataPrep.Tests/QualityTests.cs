@@ -39,7 +39,7 @@ public sealed class QualityTests : IDisposable
     public void Each_rule_refuses_with_its_reason(string text, string? reason)
     {
         var filter = new QualityFilter(new QualityFilters { MinCharacters = 10, MaxCharacters = 40, MinWordCharacterRatio = 0.5, MaxDigitRatio = 0.5, MaxRepeatedLineRatio = 0.5, Languages = { "en", "other" } });
-        Assert.Equal(reason, filter.Refuse(new PretrainText("", text, "c"))?.Reason);
+        Assert.Equal(reason, filter.Refuse(PretrainText.Of("", text, "c"))?.Reason);
     }
 
     [Fact]

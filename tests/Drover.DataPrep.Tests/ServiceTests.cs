@@ -179,7 +179,7 @@ public sealed class ServiceTests : IDisposable
         {
             var tasks = new BuildTask(new FolderObjectStore(_folder["objects"]), alone.Tokenizers, _folder["w"]);
             BuildPlan plan = await new BuildPlanner(new FolderObjectStore(_folder["objects"])).LoadAsync(new BuildKeys(leased.Task.Build), Cancellation);
-            await tasks.RunAsync(plan, TaskPhase.Rows, leased.Task.Task, _ => { }, Cancellation);
+            await tasks.RunAsync(plan, TaskPhase.Rows, leased.Task.Task, _ => { }, () => { }, Cancellation);
         }
 
         await WorkerClient().CompleteTaskAsync(new CompleteTaskRequest { Lease = leased.Lease }, cancellationToken: Cancellation);

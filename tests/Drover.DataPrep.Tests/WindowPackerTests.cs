@@ -12,21 +12,10 @@ public sealed class WindowPackerTests
     [Fact]
     public void Whatever_the_window_no_token_is_lost_or_doubled_and_no_row_too_long() => Inputs.Sample(input =>
     {
-        List<IReadOnlyList<DocumentPiece>> rows = Pack(input.Lengths, input.Capacity, input.Window);
-        Assert.All(rows, row => Assert.InRange(row.Sum(p => p.Length), 1, input.Capacity));
-        foreach (IGrouping<string, DocumentPiece> document in rows.SelectMany(r => r).GroupBy(p => p.Document.Category))
-        {
-            int next = 0;
-            foreach (DocumentPiece piece in document.OrderBy(p => p.Start))
-            {
-                Assert.Equal(next, piece.Start);
-                next += piece.Length;
-            }
-
-            Assert.Equal(input.Lengths[int.Parse(document.Key, System.Globalization.CultureInfo.InvariantCulture)], next);
-        }
-
-        Assert.Equal(input.Lengths.Sum(), rows.Sum(r => r.Sum(p => p.Length)));
+        List<int[]> rows = Pack(input.Lengths, input.Capacity, input.Window);
+        Assert.All(rows, row => Assert.InRange(row.Length, 1, input.Capacity));
+        // A token is its document and its place there.
+        Assert.Equal(Enumerable.Range(0, input.Lengths.Length).SelectMany(d => Enumerable.Range(0, input.Lengths[d]).Select(i => Token(d, i))), rows.SelectMany(r => r).Order());
     });
 
     [Fact]
@@ -38,13 +27,44 @@ public sealed class WindowPackerTests
         Assert.InRange(Pack(lengths, 512, 1 << 16).Count, least, (int)(least * 1.004));
     }
 
-    private static List<IReadOnlyList<DocumentPiece>> Pack(int[] lengths, int capacity, int window)
+    [Fact]
+    public void What_a_taker_of_rows_throws_comes_out()
     {
-        var rows = new List<IReadOnlyList<DocumentPiece>>();
-        var packer = new WindowPacker(capacity, window, rows.Add);
+        using var packer = new WindowPacker(4, 8, _ => throw new InvalidDataException("full"));
+        Assert.Throws<InvalidDataException>(() =>
+        {
+            for (int i = 0; i < 1_000_000; i++)
+                packer.Add(new TokenizedDocument([1, 2, 3], [], "c", 0));
+            packer.Finish();
+        });
+    }
+
+    private static int Token(int document, int place) => (document << 10) | place;
+
+    private static List<int[]> Pack(int[] lengths, int capacity, int window)
+    {
+        var rows = new List<int[]>();
+        using var packer = new WindowPacker(capacity, window, pieces => rows.Add(Row(pieces)));
         for (int i = 0; i < lengths.Length; i++)
-            packer.Add(new TokenizedDocument(new int[lengths[i]], [], i.ToString(System.Globalization.CultureInfo.InvariantCulture), 0));
+        {
+            int[] ids = [.. Enumerable.Range(0, lengths[i]).Select(at => Token(i, at))];
+            packer.Add(new TokenizedDocument(ids, [new LabelRange(1, ids.Length)], "c", 0));
+        }
+
         packer.Finish();
         return rows;
+    }
+
+    private static int[] Row(ReadOnlySpan<RowPiece> pieces)
+    {
+        var row = new List<int>();
+        foreach (RowPiece piece in pieces)
+        {
+            Assert.Equal(Enumerable.Range(piece.Tokens[0], piece.Length), piece.Tokens.ToArray());
+            Assert.Equal(piece.Length > 1 ? [new LabelRange(1, piece.Length)] : [], piece.LabelRanges.ToArray());
+            row.AddRange(piece.Tokens);
+        }
+
+        return [.. row];
     }
 }

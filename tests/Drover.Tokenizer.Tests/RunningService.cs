@@ -39,6 +39,9 @@ internal sealed class RunningService : IAsyncDisposable
 
     public TokenizerService.TokenizerServiceClient Client { get; }
 
+    /// <summary>The folder of the store's objects under a prefix.</summary>
+    public string PathOf(string prefix) => Path.Combine(_folder["objects"], prefix);
+
     public static async Task<RunningService> StartAsync()
     {
         var service = new RunningService();
@@ -70,6 +73,9 @@ internal sealed class RunningService : IAsyncDisposable
         SafetensorsTensor[] tensors = [.. LlamaTensors.All(config).Select(t =>
         {
             float[] data = [.. Enumerable.Range(0, (int)t.Shape.Aggregate(1L, (n, d) => n * d)).Select(_ => random.NextSingle() - 0.5f)];
+            // Columns that go together, as those of trained rows do.
+            for (int i = 1; i < data.Length; i++)
+                data[i] += i % t.Shape[^1] > 0 ? 0.8f * data[i - 1] : 0;
             values[t.Name] = data;
             return new SafetensorsTensor(t.Name, SafetensorsTypes.F32, t.Shape, (stream, stop) => stream.WriteAsync(MemoryMarshal.AsBytes<float>(data).ToArray(), stop).AsTask());
         })];

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Apache.Arrow;
 using Apache.Arrow.Ipc;
 using Apache.Arrow.Types;
@@ -6,7 +7,8 @@ namespace Drover.Formats.Datasets;
 
 /// <summary>
 /// Writes packed rows as an Arrow IPC stream (uncompressed, so that it can be mapped): columns <c>input_ids</c>,
-/// <c>labels</c>, <c>document_lengths</c>, each list&lt;int32&gt;. The same rows give the same bytes.
+/// <c>labels</c>, <c>document_lengths</c>, each list&lt;int32&gt;. The same rows give the same bytes. While one record batch is being filled,
+/// the one before is digested and written by another thread.
 /// </summary>
 public sealed class ArrowRowWriter : IDisposable
 {
@@ -22,9 +24,9 @@ public sealed class ArrowRowWriter : IDisposable
     private readonly DigestStream _target;
     private readonly ArrowStreamWriter _writer;
     private readonly List<ArrowBatch> _batches = [];
-    private readonly Column _inputIds = new();
-    private readonly Column _labels = new();
-    private readonly Column _documentLengths = new();
+    private Columns _filling = new();
+    private Columns _spare = new();
+    private Task _writing = Task.CompletedTask;
 
     /// <summary>Writes to <paramref name="target"/>, which stays open.</summary>
     public ArrowRowWriter(Stream target)
@@ -48,37 +50,54 @@ public sealed class ArrowRowWriter : IDisposable
     /// <summary>Rows given so far.</summary>
     public long Rows { get; private set; }
 
-    /// <summary>Bytes written so far.</summary>
-    public long Bytes => _target.Written;
+    /// <summary>Bytes of the values given so far, whether they are written yet or not.</summary>
+    public long ValueBytes { get; private set; }
 
     /// <summary>Adds a row.</summary>
     public void Write(PackedRow row)
     {
         if (row.InputIds.Length != row.Labels.Length)
             throw new ArgumentException($"A row has {row.InputIds.Length} ids and {row.Labels.Length} labels.", nameof(row));
-        if (row.DocumentLengths.Sum() != row.InputIds.Length)
-            throw new ArgumentException($"The documents of a row hold {row.DocumentLengths.Sum()} tokens, and the row {row.InputIds.Length}.", nameof(row));
-        _inputIds.Add(row.InputIds);
-        _labels.Add(row.Labels);
-        _documentLengths.Add(row.DocumentLengths);
-        Rows++;
-        if (_inputIds.Lists == BatchRows || _inputIds.Values >= BatchTokens)
+        (Span<int> ids, Span<int> labels) = Add(row.DocumentLengths);
+        if (ids.Length != row.InputIds.Length)
+            throw new ArgumentException($"The documents of a row hold {ids.Length} tokens, and the row {row.InputIds.Length}.", nameof(row));
+        row.InputIds.CopyTo(ids);
+        row.Labels.CopyTo(labels);
+    }
+
+    /// <summary>Adds a row of documents.</summary>
+    /// <param name="documentLengths">Tokens of each.</param>
+    /// <returns>Where its ids and labels are to be put before the next call. They hold anything.</returns>
+    public RowSpace Add(ReadOnlySpan<int> documentLengths)
+    {
+        if (_filling.Rows == BatchRows || _filling.InputIds.Count >= BatchTokens)
             WriteBatch();
+        int tokens = 0;
+        foreach (int length in documentLengths)
+            tokens += length;
+        documentLengths.CopyTo(_filling.DocumentLengths.Add(documentLengths.Length));
+        _filling.Rows++;
+        Rows++;
+        ValueBytes += sizeof(int) * (2L * tokens + documentLengths.Length);
+        return new RowSpace(_filling.InputIds.Add(tokens), _filling.Labels.Add(tokens));
     }
 
     /// <summary>Writes what is left and the end-of-stream marker. A stream without rows is a valid one.</summary>
     /// <returns>What a manifest says of the file, but for its name.</returns>
     public DatasetShard Finish()
     {
-        if (_inputIds.Lists > 0)
+        if (_filling.Rows > 0)
             WriteBatch();
+        _writing.GetAwaiter().GetResult();
         _writer.WriteEnd();
-        return new DatasetShard("", Rows, Bytes, _target.Digest()) { Batches = _batches };
+        return new DatasetShard("", Rows, _target.Written, _target.Digest()) { Batches = _batches };
     }
 
     /// <inheritdoc />
     public void Dispose()
     {
+        // What went wrong there was told by the next call, or nobody asks any more.
+        ((IAsyncResult)_writing).AsyncWaitHandle.WaitOne();
         _writer.Dispose();
         _target.Dispose();
     }
@@ -87,11 +106,19 @@ public sealed class ArrowRowWriter : IDisposable
 
     private void WriteBatch()
     {
-        int rows = _inputIds.Lists;
+        _writing.GetAwaiter().GetResult();
+        Columns full = _filling;
+        (_filling, _spare) = (_spare, full);
+        _filling.Clear();
+        _writing = Task.Run(() => WriteBatch(full));
+    }
+
+    private void WriteBatch(Columns full)
+    {
         long offset = _target.Written;
-        using var batch = new RecordBatch(Schema, [_inputIds.Take(), _labels.Take(), _documentLengths.Take()], rows);
+        using var batch = new RecordBatch(Schema, [full.InputIds.AsArray(), full.Labels.AsArray(), full.DocumentLengths.AsArray()], full.Rows);
         _writer.WriteRecordBatch(batch);
-        _batches.Add(new ArrowBatch(offset, _target.Written - offset, rows, _target.TakePart()));
+        _batches.Add(new ArrowBatch(offset, _target.Written - offset, full.Rows, _target.TakePart()));
     }
 
     private static ReadOnlyMemory<byte> WriteSchema()
@@ -102,31 +129,70 @@ public sealed class ArrowRowWriter : IDisposable
         return bytes.ToArray();
     }
 
+    /// <summary>The columns of one record batch; they keep their memory for the next but one.</summary>
+    private sealed class Columns
+    {
+        public Column InputIds { get; } = new();
+
+        public Column Labels { get; } = new();
+
+        public Column DocumentLengths { get; } = new();
+
+        public int Rows { get; set; }
+
+        public void Clear()
+        {
+            Rows = 0;
+            InputIds.Clear();
+            Labels.Clear();
+            DocumentLengths.Clear();
+        }
+    }
+
     private sealed class Column
     {
-        private ArrowBuffer.Builder<int> _values = new();
-        private ArrowBuffer.Builder<int> _offsets = new();
+        private byte[] _values = [];
+        private byte[] _offsets = new byte[sizeof(int) * (BatchRows + 1)];
+        private int _lists;
 
-        public int Values => _values.Length;
+        /// <summary>Values of all lists.</summary>
+        public int Count { get; private set; }
 
-        public int Lists => Math.Max(0, _offsets.Length - 1);
+        public void Clear() => (_lists, Count) = (0, 0);
 
-        public void Add(int[] list)
+        /// <summary>A new list; its values are to be written.</summary>
+        public Span<int> Add(int values)
         {
-            if (_offsets.Length == 0)
-                _offsets.Append(0);
-            _values.Append(list.AsSpan());
-            _offsets.Append(_values.Length);
+            int end = sizeof(int) * (Count + values);
+            if (end > _values.Length)
+                System.Array.Resize(ref _values, Math.Max(end, 2 * _values.Length));
+            Span<int> list = MemoryMarshal.Cast<byte, int>(_values.AsSpan(sizeof(int) * Count, sizeof(int) * values));
+            Count += values;
+            MemoryMarshal.Cast<byte, int>(_offsets.AsSpan())[++_lists] = Count;
+            return list;
         }
 
-        public ListArray Take()
+        public ListArray AsArray()
         {
-            int lists = Lists;
-            var values = new Int32Array(_values.Build(), ArrowBuffer.Empty, _values.Length, nullCount: 0, offset: 0);
-            var array = new ListArray(Schema.GetFieldByIndex(0).DataType, lists, _offsets.Build(), values, ArrowBuffer.Empty, nullCount: 0);
-            _values = new ArrowBuffer.Builder<int>();
-            _offsets = new ArrowBuffer.Builder<int>();
-            return array;
+            var values = new Int32Array(new ArrowBuffer(_values.AsMemory(0, sizeof(int) * Count)), ArrowBuffer.Empty, Count, nullCount: 0, offset: 0);
+            return new ListArray(Schema.GetFieldByIndex(0).DataType, _lists, new ArrowBuffer(_offsets.AsMemory(0, sizeof(int) * (_lists + 1))), values, ArrowBuffer.Empty, nullCount: 0);
         }
+    }
+}
+
+/// <summary>Where a row goes.</summary>
+public readonly ref struct RowSpace(Span<int> inputIds, Span<int> labels)
+{
+    /// <summary>For its ids.</summary>
+    public Span<int> InputIds { get; } = inputIds;
+
+    /// <summary>For its labels.</summary>
+    public Span<int> Labels { get; } = labels;
+
+    /// <summary>Both.</summary>
+    public void Deconstruct(out Span<int> inputIds, out Span<int> labels)
+    {
+        inputIds = InputIds;
+        labels = Labels;
     }
 }

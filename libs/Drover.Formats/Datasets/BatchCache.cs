@@ -1,5 +1,5 @@
 using System.Collections.Concurrent;
-using System.Security.Cryptography;
+using System.IO.Hashing;
 using Drover.Errors;
 using Drover.ObjectStore;
 
@@ -73,7 +73,7 @@ internal sealed class BatchCache(IObjectStore store, ShardBatch[] batches, strin
         await _slots.WaitAsync(_stop.Token).ConfigureAwait(false);
         try
         {
-            string path = Path.Combine(folder, wanted.Batch.Sha256 + ".arrow");
+            string path = Path.Combine(folder, wanted.Batch.Xxh128 + ".arrow");
             if (await IsWholeAsync(path, wanted.Batch).ConfigureAwait(false))
                 return path;
             byte[] bytes = await ReadAsync(wanted).ConfigureAwait(false);
@@ -108,10 +108,10 @@ internal sealed class BatchCache(IObjectStore store, ShardBatch[] batches, strin
             throw PackedDataset.Damaged(wanted.Key, e.Code == FailureCode.NotFound ? "it is gone" : "it is shorter than the manifest says", e);
         }
 
-        string found = Convert.ToHexStringLower(SHA256.HashData(bytes));
-        return found == wanted.Batch.Sha256
+        string found = Convert.ToHexStringLower(XxHash128.Hash(bytes));
+        return found == wanted.Batch.Xxh128
             ? bytes
-            : throw PackedDataset.Damaged(wanted.Key, $"the SHA-256 of its bytes from {wanted.Batch.Offset} is {found}, and the manifest says {wanted.Batch.Sha256}");
+            : throw PackedDataset.Damaged(wanted.Key, $"the XXH128 of its bytes from {wanted.Batch.Offset} is {found}, and the manifest says {wanted.Batch.Xxh128}");
     }
 
     private async Task WriteAsync(string path, byte[] bytes)
@@ -138,6 +138,6 @@ internal sealed class BatchCache(IObjectStore store, ShardBatch[] batches, strin
             return false;
         byte[] bytes = await File.ReadAllBytesAsync(path, _stop.Token).ConfigureAwait(false);
         return bytes.AsSpan().StartsWith(ArrowRowWriter.SchemaBytes.Span)
-            && Convert.ToHexStringLower(SHA256.HashData(bytes.AsSpan(ArrowRowWriter.SchemaBytes.Length))) == batch.Sha256;
+            && Convert.ToHexStringLower(XxHash128.Hash(bytes.AsSpan(ArrowRowWriter.SchemaBytes.Length))) == batch.Xxh128;
     }
 }

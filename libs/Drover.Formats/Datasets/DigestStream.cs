@@ -1,12 +1,12 @@
-using System.Security.Cryptography;
+using System.IO.Hashing;
 
 namespace Drover.Formats.Datasets;
 
-/// <summary>Passes bytes on and takes their SHA-256: of all of them, and of each stretch between two calls of <see cref="TakePart"/>.</summary>
+/// <summary>Passes bytes on and takes their XXH128: of all of them, and of each stretch between two calls of <see cref="TakePart"/>.</summary>
 internal sealed class DigestStream(Stream target) : ForwardWriteStream
 {
-    private readonly IncrementalHash _whole = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-    private readonly IncrementalHash _part = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+    private readonly XxHash128 _whole = new();
+    private readonly XxHash128 _part = new();
 
     /// <summary>Digest of what was written since the last call, lower-case hex.</summary>
     public string TakePart() => Convert.ToHexStringLower(_part.GetHashAndReset());
@@ -19,21 +19,10 @@ internal sealed class DigestStream(Stream target) : ForwardWriteStream
     public override void Write(ReadOnlySpan<byte> buffer)
     {
         target.Write(buffer);
-        _whole.AppendData(buffer);
-        _part.AppendData(buffer);
+        _whole.Append(buffer);
+        _part.Append(buffer);
         Written += buffer.Length;
     }
 
     public override void Flush() => target.Flush();
-
-    protected override void Dispose(bool disposing)
-    {
-        if (disposing)
-        {
-            _whole.Dispose();
-            _part.Dispose();
-        }
-
-        base.Dispose(disposing);
-    }
 }

@@ -11,7 +11,8 @@ internal sealed class GrownMatrix(SafetensorsFile file, string name, int oldRows
 {
     private const int BlockBytes = 64 << 20;
     private const int ChunkBytes = 4 << 20;
-    private const int NormalSeed = 20_251;
+    // Of the covariance, as transformers takes it: enough to tell new rows apart, too little to move them from the mean.
+    private const float NormalShare = 1e-9f;
 
     private readonly string _type = file.Get(name).DataType;
     private readonly int _columns = checked((int)file.Get(name).Shape[1]);
@@ -22,21 +23,16 @@ internal sealed class GrownMatrix(SafetensorsFile file, string name, int oldRows
     {
         await ForEachChunkAsync((_, chunk) => target.WriteAsync(chunk, cancellation), cancellation).ConfigureAwait(false);
         int perBlock = Math.Max(1, BlockBytes / (_columns * sizeof(float)));
-        (float[] Mean, float[] Deviation)? columns = init is EmbeddingInit.Mean or EmbeddingInit.Normal ? await ColumnsAsync(cancellation).ConfigureAwait(false) : null;
-        var random = new Random(NormalSeed);
+        float[] mean = init is EmbeddingInit.Mean or EmbeddingInit.Normal ? await MeanAsync(cancellation).ConfigureAwait(false) : [];
         for (int first = 0; first < subPieces.Count; first += perBlock)
         {
             float[] block = new float[(long)Math.Min(perBlock, subPieces.Count - first) * _columns];
-            if (columns is { } known)
-            {
-                for (int i = 0; i < block.Length; i++)
-                    block[i] = known.Mean[i % _columns] + (init == EmbeddingInit.Normal ? known.Deviation[i % _columns] * Gaussian(random) : 0);
-            }
-            else if (init != EmbeddingInit.Zeros)
-            {
+            if (init == EmbeddingInit.Normal)
+                await DrawAsync(block, first, mean, cancellation).ConfigureAwait(false);
+            else if (init is not (EmbeddingInit.Zeros or EmbeddingInit.Mean))
                 await SumAsync(block, first, cancellation).ConfigureAwait(false);
-            }
-
+            for (int at = 0; at < block.Length && mean.Length > 0; at += _columns)
+                RowCodec.AddScaled(mean, 1, block.AsSpan(at, _columns));
             await WriteRowsAsync(target, block, cancellation).ConfigureAwait(false);
         }
 
@@ -64,14 +60,55 @@ internal sealed class GrownMatrix(SafetensorsFile file, string name, int oldRows
             block[i] /= Math.Max(1, subPieces[first + (i / _columns)].Length);
     }
 
-    // Box and Muller.
-    private static float Gaussian(Random random) =>
-        (float)(Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble()));
+    /// <summary>
+    /// Rows of a normal distribution around zero, with <see cref="NormalShare"/> of the covariance of the old rows. Sums of all old rows, less
+    /// their mean, each times a number of the standard normal distribution, have exactly that covariance, which is so never in memory.
+    /// The numbers follow from the row's places alone.
+    /// </summary>
+    private async Task DrawAsync(float[] block, int first, float[] mean, CancellationToken cancellation)
+    {
+        await ForEachChunkAsync(
+            (row, chunk) =>
+            {
+                float[] centred = new float[chunk.Length / RowBytes * _columns];
+                for (int i = 0; i * RowBytes < chunk.Length; i++)
+                {
+                    Span<float> one = centred.AsSpan(i * _columns, _columns);
+                    RowCodec.Add(chunk.Span.Slice(i * RowBytes, RowBytes), _type, one);
+                    RowCodec.AddScaled(mean, -1, one);
+                }
 
-    private async Task<(float[] Mean, float[] Deviation)> ColumnsAsync(CancellationToken cancellation)
+                Parallel.For(0, block.Length / _columns, made =>
+                {
+                    Span<float> sum = block.AsSpan(made * _columns, _columns);
+                    for (int i = 0; i * _columns < centred.Length; i++)
+                        RowCodec.AddScaled(centred.AsSpan(i * _columns, _columns), Gaussian(first + made, row + i), sum);
+                });
+                return ValueTask.CompletedTask;
+            },
+            cancellation).ConfigureAwait(false);
+        for (int i = 0; i < block.Length; i++)
+            block[i] *= MathF.Sqrt(NormalShare / oldRows);
+    }
+
+    // Box and Muller, of the SplitMix64 hashes of a pair of places.
+    private static float Gaussian(int made, int old)
+    {
+        ulong place = ((ulong)(uint)made << 33) | ((ulong)(uint)old << 1);
+        return (float)(Math.Sqrt(-2 * Math.Log(1 - Uniform(place))) * Math.Cos(2 * Math.PI * Uniform(place | 1)));
+    }
+
+    private static double Uniform(ulong place)
+    {
+        ulong mixed = (place + 1) * 0x9E3779B97F4A7C15;
+        mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9;
+        mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB;
+        return ((mixed ^ (mixed >> 31)) >> 11) * (1.0 / (1UL << 53));
+    }
+
+    private async Task<float[]> MeanAsync(CancellationToken cancellation)
     {
         double[] sums = new double[_columns];
-        double[] squares = new double[_columns];
         float[] one = new float[_columns];
         await ForEachChunkAsync(
             (_, chunk) =>
@@ -81,18 +118,13 @@ internal sealed class GrownMatrix(SafetensorsFile file, string name, int oldRows
                     Array.Clear(one);
                     RowCodec.Add(chunk.Span.Slice(at, RowBytes), _type, one);
                     for (int i = 0; i < _columns; i++)
-                    {
                         sums[i] += one[i];
-                        squares[i] += (double)one[i] * one[i];
-                    }
                 }
 
                 return ValueTask.CompletedTask;
             },
             cancellation).ConfigureAwait(false);
-        float[] mean = Array.ConvertAll(sums, s => (float)(s / oldRows));
-        float[] deviation = [.. squares.Select((s, i) => (float)Math.Sqrt(Math.Max(0, (s / oldRows) - ((sums[i] / oldRows) * (sums[i] / oldRows)))))];
-        return (mean, deviation);
+        return Array.ConvertAll(sums, s => (float)(s / oldRows));
     }
 
     /// <summary>Reads the old rows in order, whole rows at a time.</summary>

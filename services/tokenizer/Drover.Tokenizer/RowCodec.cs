@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Numerics;
 using Drover.Errors;
 using Drover.Formats.Safetensors;
 
@@ -25,6 +26,16 @@ internal static class RowCodec
                 _ => BitConverter.UInt32BitsToSingle((uint)BinaryPrimitives.ReadUInt16LittleEndian(row[(2 * i)..]) << 16),
             };
         }
+    }
+
+    /// <summary>Adds values times a number.</summary>
+    public static void AddScaled(ReadOnlySpan<float> values, float scale, Span<float> sums)
+    {
+        int i = 0;
+        for (; i <= values.Length - Vector<float>.Count; i += Vector<float>.Count)
+            Vector.FusedMultiplyAdd(new Vector<float>(values[i..]), new Vector<float>(scale), new Vector<float>(sums[i..])).CopyTo(sums[i..]);
+        for (; i < values.Length; i++)
+            sums[i] = MathF.FusedMultiplyAdd(values[i], scale, sums[i]);
     }
 
     /// <summary>Stores a row.</summary>

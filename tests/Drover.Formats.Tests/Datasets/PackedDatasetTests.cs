@@ -1,3 +1,4 @@
+using System.IO.Hashing;
 using System.Security.Cryptography;
 using System.Text.Json;
 using CsCheck;
@@ -209,7 +210,7 @@ public sealed class PackedDatasetTests : IDisposable
         foreach (PackedRow[] rows in shards)
         {
             DatasetShard shard = ShardOf(rows, $"data-{listed.Count}.arrow", out byte[] bytes);
-            Assert.Equal((rows.Length, bytes.Length, Convert.ToHexStringLower(SHA256.HashData(bytes))), (shard.Rows, shard.Bytes, shard.Sha256));
+            Assert.Equal((rows.Length, bytes.Length, Convert.ToHexStringLower(XxHash128.Hash(bytes))), (shard.Rows, shard.Bytes, shard.Xxh128));
             await _store.PutBytesAsync(ObjectKey.Join(Prefix, shard.File), bytes, PutCondition.None, Cancellation);
             listed.Add(shard);
         }

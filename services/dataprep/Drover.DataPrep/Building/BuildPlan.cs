@@ -15,7 +15,7 @@ namespace Drover.DataPrep.Building;
 internal sealed record BuildPlan
 {
     /// <summary>Raised when tokenizing, packing or writing changes what the same input gives.</summary>
-    public const int CurrentVersion = 2;
+    public const int CurrentVersion = 3;
 
     private DatasetSpec? _settings;
 
@@ -73,8 +73,8 @@ internal sealed record PlannedTask(IReadOnlyList<PlannedPiece> Pieces)
 /// <param name="Length">Bytes; ends after a line's end or with the file.</param>
 /// <param name="FirstLine">1-based number of the first line.</param>
 /// <param name="Shape">How records lie in it.</param>
-/// <param name="Sha256">Digest of its bytes, lower-case hex.</param>
-internal sealed record PlannedPiece(int Source, long Offset, long Length, long FirstLine, RecordShape Shape, string Sha256);
+/// <param name="Xxh128">Digest of its bytes, lower-case hex.</param>
+internal sealed record PlannedPiece(int Source, long Offset, long Length, long FirstLine, RecordShape Shape, string Xxh128);
 
 /// <summary>Where the parts of a build lie.</summary>
 /// <param name="Folder">"builds/&lt;name&gt;/&lt;16 digits of the spec hash&gt;".</param>

@@ -35,16 +35,7 @@ internal sealed class BuildPlanner(IObjectStore store)
         if (await FindAsync(planned, cancellation).ConfigureAwait(false) is { } known)
             return known;
 
-        var sources = new List<DatasetSource>();
-        var pieces = new List<PlannedPiece>();
-        long before = 0;
-        foreach (ObjectInfo file in files)
-        {
-            using var cutter = new SourceCutter(sources.Count, SourceFormat.Require(file.Key), spec.TextUnit, spec.TaskBytes, pieces);
-            sources.Add(await ScanAsync(file.Key, cutter, n => progress(before + n), cancellation).ConfigureAwait(false));
-            before += sources[^1].Bytes;
-        }
-
+        (DatasetSource[] sources, List<PlannedPiece> pieces) = await ScanAsync(spec, files, progress, cancellation).ConfigureAwait(false);
         RefuseTwins(sources, extends);
         var plan = new BuildPlan
         {
@@ -97,6 +88,21 @@ internal sealed class BuildPlanner(IObjectStore store)
         }
     }
 
+    // As many files at once as there are cores; what comes of it does not depend on that.
+    private async Task<(DatasetSource[] Sources, List<PlannedPiece> Pieces)> ScanAsync(DatasetSpec spec, IReadOnlyList<ObjectInfo> files, Action<long> progress, CancellationToken cancellation)
+    {
+        var sources = new DatasetSource[files.Count];
+        var pieces = new List<PlannedPiece>[files.Count];
+        long read = 0;
+        await Parallel.ForAsync(0, files.Count, cancellation, async (i, token) =>
+        {
+            pieces[i] = [];
+            var cutter = new SourceCutter(i, SourceFormat.Require(files[i].Key), spec.TextUnit, spec.TaskBytes, pieces[i]);
+            sources[i] = await ScanAsync(files[i].Key, cutter, n => progress(Interlocked.Add(ref read, n)), token).ConfigureAwait(false);
+        }).ConfigureAwait(false);
+        return (sources, [.. pieces.SelectMany(p => p)]);
+    }
+
     private async Task<DatasetSource> ScanAsync(string file, SourceCutter cutter, Action<long> progress, CancellationToken cancellation)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
@@ -110,7 +116,7 @@ internal sealed class BuildPlanner(IObjectStore store)
                 hash.AppendData(buffer, 0, read);
                 cutter.Take(buffer.AsSpan(0, read));
                 total += read;
-                progress(total);
+                progress(read);
             }
         }
 
@@ -138,7 +144,7 @@ internal sealed class BuildPlanner(IObjectStore store)
     }
 
     // The same file under two names would count twice without anybody having said so; a mixture's weights say it.
-    private static void RefuseTwins(List<DatasetSource> sources, (DatasetBase Base, DatasetManifest Manifest)? extends)
+    private static void RefuseTwins(IReadOnlyList<DatasetSource> sources, (DatasetBase Base, DatasetManifest Manifest)? extends)
     {
         var known = new Dictionary<string, string>(StringComparer.Ordinal);
         foreach (DatasetSource old in extends?.Manifest.Sources ?? [])

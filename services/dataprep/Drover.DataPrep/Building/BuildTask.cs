@@ -28,8 +28,9 @@ internal sealed class BuildTask(IObjectStore store, TokenizerCache tokenizers, s
     /// <param name="phase">What is to be done with the task's pieces.</param>
     /// <param name="task">Which of its tasks.</param>
     /// <param name="progress">Told how far it is.</param>
+    /// <param name="computed">Told when what is left to do is storing, which takes time but no processor.</param>
     /// <param name="cancellation">Stops the work; what is written by then is not trusted.</param>
-    public async Task RunAsync(BuildPlan plan, TaskPhase phase, int task, Action<TaskProgress> progress, CancellationToken cancellation)
+    public async Task RunAsync(BuildPlan plan, TaskPhase phase, int task, Action<TaskProgress> progress, Action computed, CancellationToken cancellation)
     {
         if (await CompletionRecord.FindAsync(store, plan, phase, task, cancellation).ConfigureAwait(false) is not null)
             return;
@@ -41,7 +42,7 @@ internal sealed class BuildTask(IObjectStore store, TokenizerCache tokenizers, s
         {
             record = phase == TaskPhase.Signatures
                 ? SignatureTask.Run(store, plan, task, Records(plan, task, reader, progress, cancellation), workFolder, cancellation)
-                : MakeRows(plan, task, reader, duplicates, progress, cancellation);
+                : MakeRows(plan, task, reader, duplicates, progress, computed, cancellation);
         }
         catch (IOException e) when (WorkFolder.IsFull(e))
         {
@@ -51,7 +52,7 @@ internal sealed class BuildTask(IObjectStore store, TokenizerCache tokenizers, s
         await record.PutAsync(store, plan, phase, cancellation).ConfigureAwait(false);
     }
 
-    private CompletionRecord MakeRows(BuildPlan plan, int task, IDocumentReader reader, DuplicateList duplicates, Action<TaskProgress> progress, CancellationToken cancellation)
+    private CompletionRecord MakeRows(BuildPlan plan, int task, IDocumentReader reader, DuplicateList duplicates, Action<TaskProgress> progress, Action computed, CancellationToken cancellation)
     {
         using var output = new TaskOutput(store, plan, task, workFolder, cancellation);
         var filter = new QualityFilter(plan.Settings.Filters);
@@ -68,6 +69,8 @@ internal sealed class BuildTask(IObjectStore store, TokenizerCache tokenizers, s
             index++;
         }
 
+        output.Pack();
+        computed();
         return output.Finish();
     }
 
@@ -112,13 +115,17 @@ internal sealed class BuildTask(IObjectStore store, TokenizerCache tokenizers, s
             return new ReadRecord(place, null, record.Fault);
         try
         {
-            if (record.Json is null)
-                return new ReadRecord(place, reader.Extract(record.Text!), null);
-            using (record.Json)
-            {
-                JsonElement root = record.Json.RootElement;
-                return root.ValueKind == JsonValueKind.Object ? new ReadRecord(place, reader.Extract(root), null) : throw JsonFields.WrongType(place.Unit, "an object", root);
-            }
+            if (record.IsText)
+                return new ReadRecord(place, reader.ExtractText(record.Utf8), null);
+            if (reader.ExtractUsual(record.Utf8) is { } usual)
+                return new ReadRecord(place, usual, null);
+            using JsonDocument json = JsonDocument.Parse(record.Utf8);
+            JsonElement root = json.RootElement;
+            return root.ValueKind == JsonValueKind.Object ? new ReadRecord(place, reader.Extract(root), null) : throw JsonFields.WrongType(place.Unit, "an object", root);
+        }
+        catch (JsonException e)
+        {
+            return new ReadRecord(place, null, new RejectedException(RejectReasons.MalformedJson, e.Message));
         }
         catch (RejectedException e)
         {

@@ -44,7 +44,6 @@ internal sealed class RejectLog(IObjectStore store, BuildPlan plan, int task, st
             return null;
         _file.Position = 0;
         string digest = Convert.ToHexStringLower(SHA256.HashData(_file));
-        _file.Position = 0;
         var written = new WrittenFile($"rejects/rejects-{plan.FirstTask + task:d5}-{digest[..16]}.jsonl", _file.Length);
         StoredOnce.Put(store, ObjectKey.Join(plan.Dataset, written.File), _file, written.Bytes, cancellation);
         return written;

@@ -14,17 +14,18 @@ internal sealed class ShardWriter(IObjectStore store, BuildPlan plan, int task, 
     private FileStream? _file;
     private ArrowRowWriter? _writer;
 
-    public void Write(PackedRow row)
+    /// <summary>Adds a row of documents of these lengths; its ids and labels are to be put where the answer says.</summary>
+    public RowSpace AddRow(ReadOnlySpan<int> documentLengths)
     {
+        if (_writer?.ValueBytes >= ShardBytes)
+            Close();
         if (_writer is null)
         {
             _file = OpenFile();
             _writer = new ArrowRowWriter(_file);
         }
 
-        _writer.Write(row);
-        if (_writer.Bytes >= ShardBytes)
-            Close();
+        return _writer.Add(documentLengths);
     }
 
     /// <summary>Stores what is left.</summary>
@@ -46,9 +47,8 @@ internal sealed class ShardWriter(IObjectStore store, BuildPlan plan, int task, 
     private void Close()
     {
         DatasetShard shard = _writer!.Finish();
-        shard = shard with { File = HuggingFaceDatasetFiles.ShardName(plan.FirstTask + task, _shards.Count, shard.Sha256) };
-        _file!.Position = 0;
-        StoredOnce.Put(store, ObjectKey.Join(plan.Dataset, shard.File), _file, shard.Bytes, cancellation);
+        shard = shard with { File = HuggingFaceDatasetFiles.ShardName(plan.FirstTask + task, _shards.Count, shard.Xxh128) };
+        StoredOnce.Put(store, ObjectKey.Join(plan.Dataset, shard.File), _file!, shard.Bytes, cancellation);
         _shards.Add(shard);
         Dispose();
         (_writer, _file) = (null, null);
@@ -59,18 +59,17 @@ internal sealed class ShardWriter(IObjectStore store, BuildPlan plan, int task, 
 internal static class StoredOnce
 {
     /// <summary>Stores the content, unless it is there: of two workers that do the same task, both find it.</summary>
-    public static void Put(IObjectStore store, string key, Stream content, long bytes, CancellationToken cancellation)
+    public static void Put(IObjectStore store, string key, FileStream content, long bytes, CancellationToken cancellation)
     {
         try
         {
-            store.PutAsync(key, content, PutCondition.IfAbsent, cancellation).AsTask().GetAwaiter().GetResult();
+            store.PutFileAsync(key, content, PutCondition.IfAbsent, cancellation).AsTask().GetAwaiter().GetResult();
         }
         catch (DroverException e) when (e.Code is FailureCode.AlreadyExists or FailureCode.Aborted)
         {
             if (store.FindAsync(key, cancellation).AsTask().GetAwaiter().GetResult()?.Size == bytes)
                 return;
-            content.Position = 0;
-            store.PutAsync(key, content, PutCondition.None, cancellation).AsTask().GetAwaiter().GetResult();
+            store.PutFileAsync(key, content, PutCondition.None, cancellation).AsTask().GetAwaiter().GetResult();
         }
     }
 }

@@ -1,4 +1,4 @@
-using System.Security.Cryptography;
+using System.IO.Hashing;
 using Drover.DataPrep.Sources;
 using Drover.Protocol.DataPrep.V1;
 
@@ -10,9 +10,9 @@ namespace Drover.DataPrep.Building;
 /// <param name="unit">Of text files.</param>
 /// <param name="pieceBytes">A piece ends with the line that reaches this.</param>
 /// <param name="pieces">Takes the pieces.</param>
-internal sealed class SourceCutter(int source, SourceFormat format, TextUnit unit, long pieceBytes, List<PlannedPiece> pieces) : IDisposable
+internal sealed class SourceCutter(int source, SourceFormat format, TextUnit unit, long pieceBytes, List<PlannedPiece> pieces)
 {
-    private readonly IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+    private readonly XxHash128 _hash = new();
     private RecordShape? _shape;
     private long _position;
     private long _line = 1;
@@ -38,7 +38,7 @@ internal sealed class SourceCutter(int source, SourceFormat format, TextUnit uni
             _line++;
             if (_position - _pieceStart >= pieceBytes && (unit != TextUnit.Paragraph || _shape != RecordShape.Text || _isBlank))
             {
-                _hash.AppendData(bytes[unhashed..at]);
+                _hash.Append(bytes[unhashed..at]);
                 unhashed = at;
                 EndPiece();
             }
@@ -46,7 +46,7 @@ internal sealed class SourceCutter(int source, SourceFormat format, TextUnit uni
             _isBlank = true;
         }
 
-        _hash.AppendData(bytes[unhashed..]);
+        _hash.Append(bytes[unhashed..]);
     }
 
     public void Finish()
@@ -54,8 +54,6 @@ internal sealed class SourceCutter(int source, SourceFormat format, TextUnit uni
         if (_position > _pieceStart)
             EndPiece();
     }
-
-    public void Dispose() => _hash.Dispose();
 
     private void EndPiece()
     {

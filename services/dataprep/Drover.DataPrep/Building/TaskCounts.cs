@@ -57,9 +57,6 @@ internal sealed record TaskCounts
             RowTokens[i] += other.RowTokens[i];
     }
 
-    public void AddTo(string category, CategoryTotals counts) =>
-        Categories[category] = Categories.TryGetValue(category, out CategoryTotals? before) ? before + counts : counts;
-
     public void AddReject(string reason, long tokens) =>
         Rejects[reason] = (Rejects.TryGetValue(reason, out RejectTotals? before) ? before : new RejectTotals(0, 0)) + new RejectTotals(1, tokens);
 

@@ -1,5 +1,4 @@
 using Drover.DataPrep.Documents;
-using Drover.DataPrep.Quality;
 using Drover.DataPrep.Rows;
 using Drover.Formats.Datasets;
 using Drover.ObjectStore;
@@ -10,12 +9,16 @@ namespace Drover.DataPrep.Building;
 /// <summary>What a task makes of its records: rows, rejects, counts.</summary>
 internal sealed class TaskOutput : IDisposable
 {
+    private const int MostLengthsOnStack = 256;
     private readonly BuildPlan _plan;
     private readonly int _task;
     private readonly IPacker _packer;
     private readonly ShardWriter _shards;
     private readonly RejectLog _rejects;
     private readonly TaskCounts _counts = new();
+    private readonly CategorySums _categories = new();
+    // Of the thread that packs.
+    private readonly CategorySums _inRows = new();
     // Where a document is from, for what a packer rejects of it.
     private readonly Dictionary<TokenizedDocument, RecordPlace> _places = new(ReferenceEqualityComparer.Instance);
 
@@ -42,7 +45,9 @@ internal sealed class TaskOutput : IDisposable
         _counts.LinesIn++;
         Taken = (Taken.Documents + 1, Taken.Tokens + outcome.TokensIn);
         int kept = outcome.Document?.Ids.Length ?? 0;
-        _counts.AddTo(raw.Category, new CategoryTotals(outcome.Document is null ? 0 : 1, outcome.TokensIn, 0, 0, 0));
+        CategorySum category = _categories.Of(raw.Category);
+        category.Documents += outcome.Document is null ? 0 : 1;
+        category.TokensIn += outcome.TokensIn;
         if (outcome.Document is null)
             _counts.LinesRejected++;
         if (outcome.Reject is not null)
@@ -50,7 +55,7 @@ internal sealed class TaskOutput : IDisposable
         if (outcome.Document is null)
             return;
         _counts.TextBytes += outcome.Document.TextBytes;
-        _counts.AddDocument(Language.Of(raw.Text), kept);
+        _counts.AddDocument(raw.Language, kept);
         if (_plan.Settings.Packing == Packing.Seed)
             _places[outcome.Document] = place;
         _packer.Add(outcome.Document);
@@ -64,61 +69,68 @@ internal sealed class TaskOutput : IDisposable
         WriteReject(place, why.Reason, why.Message, raw?.Category, 0, raw);
     }
 
-    /// <summary>Writes what is left.</summary>
+    /// <summary>Puts the documents that wait into rows. After it nothing is added.</summary>
+    public void Pack() => _packer.Finish();
+
+    /// <summary>Stores what is left.</summary>
     /// <returns>The record of the task, not stored yet.</returns>
     public CompletionRecord Finish()
     {
-        _packer.Finish();
+        _categories.AddTo(_counts);
+        _inRows.AddTo(_counts);
         ShardSource[] from = [.. _plan.Tasks[_task].Pieces.Select(p => new ShardSource(_plan.Sources[p.Source].Key, p.FirstLine, p.Length))];
         return new CompletionRecord { SpecHash = _plan.SpecHash, Task = _task, Shards = [.. _shards.Finish().Select(s => s with { From = from })], Rejects = _rejects.Finish(), Counts = _counts };
     }
 
     public void Dispose()
     {
+        _packer.Dispose();
         _shards.Dispose();
         _rejects.Dispose();
     }
 
-    private void Emit(IReadOnlyList<DocumentPiece> pieces)
+    private void Emit(ReadOnlySpan<RowPiece> pieces)
     {
-        int[] lengths = new int[pieces.Count];
+        Span<int> lengths = pieces.Length <= MostLengthsOnStack ? stackalloc int[pieces.Length] : new int[pieces.Length];
         for (int i = 0; i < lengths.Length; i++)
             lengths[i] = pieces[i].Length;
         Emit(pieces, lengths);
     }
 
     // The seed's rows are one stretch of text to the model: attention crosses their documents.
-    private void EmitAsOne(IReadOnlyList<DocumentPiece> pieces) => Emit(pieces, [pieces.Sum(p => p.Length)]);
-
-    private void Emit(IReadOnlyList<DocumentPiece> pieces, int[] documentLengths)
+    private void EmitAsOne(ReadOnlySpan<RowPiece> pieces)
     {
-        int length = documentLengths.Sum();
-        int[] ids = new int[length];
-        int[] labels = new int[length];
-        Array.Fill(labels, PackedRow.Ignored);
+        int all = 0;
+        foreach (RowPiece piece in pieces)
+            all += piece.Length;
+        Emit(pieces, [all]);
+    }
+
+    private void Emit(ReadOnlySpan<RowPiece> pieces, ReadOnlySpan<int> documentLengths)
+    {
+        (Span<int> ids, Span<int> labels) = _shards.AddRow(documentLengths);
         int at = 0;
-        foreach (DocumentPiece piece in pieces)
+        foreach (ref readonly RowPiece piece in pieces)
         {
-            TokenizedDocument document = piece.Document;
-            document.Ids.AsSpan(piece.Start, piece.Length).CopyTo(ids.AsSpan(at));
-            int labelled = 0;
-            foreach (LabelRange range in document.Labels)
+            piece.Tokens.CopyTo(ids[at..]);
+            Span<int> rest = labels.Slice(at, piece.Length);
+            int done = 0, labelled = 0;
+            foreach (LabelRange range in piece.LabelRanges)
             {
-                // Nothing in the row predicts the first token of a stretch.
-                int first = Math.Max(range.Start, piece.Start + 1);
-                int end = Math.Min(range.End, piece.Start + piece.Length);
-                if (first >= end)
-                    continue;
-                document.Ids.AsSpan(first..end).CopyTo(labels.AsSpan(at + first - piece.Start));
-                labelled += end - first;
+                rest[done..range.Start].Fill(PackedRow.Ignored);
+                piece.Tokens[range.Start..range.End].CopyTo(rest[range.Start..]);
+                labelled += range.End - range.Start;
+                done = range.End;
             }
 
-            _counts.AddTo(document.Category, new CategoryTotals(0, 0, piece.Length, 0, labelled));
+            rest[done..].Fill(PackedRow.Ignored);
+            CategorySum category = _inRows.Of(piece.Category);
+            category.TokensInRows += piece.Length;
+            category.LabelTokens += labelled;
             at += piece.Length;
         }
 
-        _counts.AddRow(length, _plan.Settings.MaxLength);
-        _shards.Write(new PackedRow(ids, labels, documentLengths));
+        _counts.AddRow(at, _plan.Settings.MaxLength);
     }
 
     private void Lose(TokenizedDocument document, int tokens, string reason)
@@ -128,14 +140,14 @@ internal sealed class TaskOutput : IDisposable
             : "the seed drops the row that is open at the end of a buffer";
         WriteReject(_places[document], reason, message, document.Category, tokens, null);
         if (reason == RejectReasons.SeedDroppedRow)
-            _counts.AddTo(document.Category, new CategoryTotals(-1, 0, 0, 0, 0));
+            _categories.Of(document.Category).Documents--;
     }
 
     private void WriteReject(RecordPlace place, string reason, string message, string? category, long tokens, RawDocument? raw)
     {
         _counts.AddReject(reason, tokens);
         if (category is not null)
-            _counts.AddTo(category, new CategoryTotals(0, 0, 0, tokens, 0));
+            _categories.Of(category).TokensRejected += tokens;
         _rejects.Add(place.Source, place.Unit, place.Number, reason, message, tokens, _plan.Settings.KeepRejectedText ? raw?.Text : null);
     }
 }

@@ -33,7 +33,7 @@ internal sealed class ConversationReader : IDocumentReader
 
     public RawDocument Extract(JsonElement record) => _parser.Parse(record);
 
-    public RawDocument Extract(string text) => throw new RejectedException(RejectReasons.MissingField, "a text file holds no conversations; write them as .jsonl");
+    public RawDocument ExtractText(ReadOnlyMemory<byte> utf8) => throw new RejectedException(RejectReasons.MissingField, "a text file holds no conversations; write them as .jsonl");
 
     public DocumentOutcome Tokenize(RawDocument document)
     {

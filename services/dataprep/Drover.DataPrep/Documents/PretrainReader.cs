@@ -1,16 +1,9 @@
-using System.Text;
 using System.Text.Json;
 using Drover.Errors;
 using Drover.Protocol.DataPrep.V1;
 using Drover.Tokenization;
 
 namespace Drover.DataPrep.Documents;
-
-/// <summary>The text of a pretraining document; only the target of a source and target carries loss.</summary>
-internal sealed record PretrainText(string Source, string Target, string Category) : RawDocument(Category)
-{
-    public override string Text => Source + Target;
-}
 
 /// <summary>
 /// Records of {"text"} or {"source", "target", "category"}: BOS + text + EOS. Every token but the first is a label; of
@@ -20,6 +13,8 @@ internal sealed class PretrainReader : IDocumentReader
 {
     private readonly ITextTokenizer _tokenizer;
     private readonly FieldMap _fields;
+    private readonly UsualPretrainFields? _usual;
+    private readonly TokenBuffer _ids = new();
     private readonly int[] _bos;
     private readonly int[] _eos;
     private readonly bool _takesEmpty;
@@ -30,6 +25,7 @@ internal sealed class PretrainReader : IDocumentReader
     {
         _tokenizer = tokenizer;
         _fields = new FieldMap(spec.Fields);
+        _usual = UsualPretrainFields.For(_fields);
         _bos = Edge(spec.Bos, tokenizer.BosId, "bos", spec.Tokenizer);
         _eos = Edge(spec.Eos, tokenizer.EosId, "eos", spec.Tokenizer);
         // The seed makes a document of BOS and EOS of them.
@@ -43,26 +39,36 @@ internal sealed class PretrainReader : IDocumentReader
             throw new RejectedException(RejectReasons.AmbiguousFields, $"there is both \"{_fields.Text}\" and \"{_fields.Target}\"");
         string source = isPair ? record.OptionalText(_fields.Source) ?? "" : "";
         string name = isPair ? _fields.Target : _fields.Text;
-        return Checked(new PretrainText(source, record.RequiredText(name), record.Category(_fields.Category)), name);
+        PretrainText text = PretrainText.Of(source, record.RequiredText(name), record.Category(_fields.Category));
+        return Fits(text) ? text : throw Empty(name);
     }
 
-    public RawDocument Extract(string text) => Checked(new PretrainText("", text, JsonFields.NoCategory), "text");
+    public RawDocument? ExtractUsual(ReadOnlyMemory<byte> json) => _usual?.Read(json) is { } text && Fits(text) ? text : null;
+
+    public RawDocument ExtractText(ReadOnlyMemory<byte> utf8)
+    {
+        var text = new PretrainText(utf8, 0, JsonFields.NoCategory);
+        return Fits(text) ? text : throw Empty("text");
+    }
 
     public DocumentOutcome Tokenize(RawDocument document)
     {
         var text = (PretrainText)document;
-        string whole = text.Text;
-        int[] ids = _tokenizer.Encode(whole);
-        int head = text.Source.Length > 0 ? LabelBoundary.Find(_tokenizer, ids, text.Source) : 0;
-        int[] tokens = [.. _bos, .. ids, .. _eos];
+        _ids.Clear();
+        _ids.Add(_bos);
+        _tokenizer.Encode(text.Utf8.Span, _ids);
+        _ids.Add(_eos);
+        int[] tokens = GC.AllocateUninitializedArray<int>(_ids.Count);
+        _ids.Ids.CopyTo(tokens);
+        int head = text.SourceBytes > 0 ? LabelBoundary.Find(_tokenizer, tokens[_bos.Length..^_eos.Length], text.Source) : 0;
         int first = Math.Max(1, head + _bos.Length);
         LabelRange[] labels = first < tokens.Length ? [new LabelRange(first, tokens.Length)] : [];
-        return DocumentOutcome.Whole(new TokenizedDocument(tokens, labels, text.Category, Encoding.UTF8.GetByteCount(whole)));
+        return DocumentOutcome.Whole(new TokenizedDocument(tokens, labels, text.Category, text.Utf8.Length));
     }
 
-    private PretrainText Checked(PretrainText text, string field) => string.IsNullOrWhiteSpace(text.Target) && !_takesEmpty
-        ? throw new RejectedException(RejectReasons.EmptyText, $"\"{field}\" is empty")
-        : text;
+    private bool Fits(PretrainText text) => _takesEmpty || !text.IsBlank;
+
+    private static RejectedException Empty(string field) => new(RejectReasons.EmptyText, $"\"{field}\" is empty");
 
     private static int[] Edge(EdgeToken wanted, int id, string name, string tokenizer)
     {

@@ -1,21 +1,25 @@
-using System.Collections.Frozen;
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 using System.Text;
 
 namespace Drover.DataPrep.Quality;
 
 /// <summary>
 /// Tells a text's language, coarsely and for statistics and filters: from its script where a language has its own; in Latin script
-/// from the share of its commonest words. Looks at the first characters only.
+/// from the share of its commonest words. Looks at the first bytes only, because it does so for every document.
 /// </summary>
 internal static class Language
 {
     /// <summary>Neither script nor words say.</summary>
     public const string Other = "other";
 
-    private const int MostCharacters = 1000;
+    private const int MostBytes = 600;
 
     // Of a text, at least this share of words must be among a language's commonest.
     private const double LeastShare = 0.08;
+    private const int OtherScripts = 7;
 
     private static readonly (string Language, string Words)[] Common =
     [
@@ -28,106 +32,189 @@ internal static class Language
         ("nl", "de van het een en in is dat op te zijn met voor niet aan er om ook als dan"),
     ];
 
-    // A word, and a bit for each language that it is common in.
-    private static readonly FrozenDictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> LanguagesOfWord = Common
-        .SelectMany((c, i) => c.Words.Split(' ').Select(word => (word, 1 << i)))
-        .GroupBy(w => w.word, w => w.Item2, StringComparer.Ordinal)
-        .ToFrozenDictionary(g => g.Key, g => g.Sum(), StringComparer.Ordinal)
-        .GetAlternateLookup<ReadOnlySpan<char>>();
+    private static readonly CommonWords Words = new([.. Common.Select(c => c.Words.Split(' '))]);
 
-    /// <summary>Languages that <see cref="Of"/> can answer.</summary>
+    /// <summary>Languages that <see cref="Of(string)"/> can answer.</summary>
     public static IReadOnlyList<string> All { get; } = ["zh", "ja", "ko", "ru", "el", "ar", "he", "th", "hi", .. Common.Select(c => c.Language), Other];
 
     /// <summary>The language of a text.</summary>
-    public static string Of(string text)
+    public static string Of(string text) => Of(Encoding.UTF8.GetBytes(text[..Math.Min(text.Length, MostBytes)]));
+
+    /// <summary>The language of a text of valid UTF-8.</summary>
+    public static string Of(ReadOnlySpan<byte> utf8)
     {
-        ReadOnlySpan<char> head = text.AsSpan(0, Math.Min(text.Length, MostCharacters));
-        int letters = 0, latin = 0, han = 0, kana = 0;
-        Span<int> others = stackalloc int[7];
-        foreach (Rune rune in head.EnumerateRunes())
-        {
-            if (!Rune.IsLetter(rune))
-                continue;
-            letters++;
-            switch (rune.Value)
-            {
-                case <= 0x24f:
-                    latin++;
-                    break;
-                case >= 0x4e00 and <= 0x9fff or >= 0x3400 and <= 0x4dbf or >= 0x20000 and <= 0x323af:
-                    han++;
-                    break;
-                case >= 0x3040 and <= 0x30ff:
-                    kana++;
-                    break;
-                case >= 0xac00 and <= 0xd7a3:
-                    others[0]++;
-                    break;
-                case >= 0x400 and <= 0x52f:
-                    others[1]++;
-                    break;
-                case >= 0x370 and <= 0x3ff:
-                    others[2]++;
-                    break;
-                case >= 0x600 and <= 0x6ff:
-                    others[3]++;
-                    break;
-                case >= 0x590 and <= 0x5ff:
-                    others[4]++;
-                    break;
-                case >= 0xe00 and <= 0xe7f:
-                    others[5]++;
-                    break;
-                case >= 0x900 and <= 0x97f:
-                    others[6]++;
-                    break;
-            }
-        }
-
-        if (kana * 10 > letters)
-            return "ja";
-        // An ideograph says as much as several letters.
-        if (han * 3 > letters)
-            return "zh";
-        for (int i = 0; i < others.Length; i++)
-        {
-            if (others[i] * 2 > letters)
-                return All[i + 2];
-        }
-
-        return latin * 2 > letters ? OfWords(head) : Other;
+        // Zeros behind the text, so that vectors may be read from any place in it.
+        Span<byte> head = stackalloc byte[MostBytes + Vector256<byte>.Count];
+        int length = Math.Min(utf8.Length, MostBytes);
+        while (length < utf8.Length && (utf8[length] & 0xC0) == 0x80)
+            length--;
+        utf8[..length].CopyTo(head);
+        head[length..].Clear();
+        var letters = Letters.Of(head, length);
+        return letters.Script() ?? (letters.Latin * 2 > letters.All ? OfWords(head, length) : Other);
     }
 
-    private static string OfWords(ReadOnlySpan<char> text)
+    private static string OfWords(ReadOnlySpan<byte> text, int length)
     {
-        const int LongestCommon = 8;
-        Span<char> lower = stackalloc char[LongestCommon];
-        Span<int> hits = stackalloc int[7];
+        Span<int> hits = stackalloc int[Common.Length];
+        hits.Clear();
         int words = 0;
-        for (int at = 0; at < text.Length;)
+        for (int at = 0; at < length;)
         {
-            int length = 0;
-            while (at + length < text.Length && char.IsLetter(text[at + length]))
-                length++;
-            if (length == 0)
+            uint mask = LetterMask(text, at);
+            if ((mask & 1) == 0)
             {
-                at++;
+                at += mask == 0 ? Vector256<byte>.Count : BitOperations.TrailingZeroCount(mask);
                 continue;
             }
 
+            int end = BitOperations.TrailingZeroCount(~mask);
             words++;
-            if (length <= LongestCommon && LanguagesOfWord.TryGetValue(lower[..text.Slice(at, length).ToLowerInvariant(lower)], out int languages))
-            {
-                for (int i = 0; i < hits.Length; i++)
-                    hits[i] += (languages >> i) & 1;
-            }
-
-            at += length;
+            for (int languages = Words.LanguagesOf(text[at..], end); languages != 0; languages &= languages - 1)
+                hits[BitOperations.TrailingZeroCount(languages)]++;
+            at += end;
+            // Of a word of 32 letters and more, the rest.
+            while (at < length && (LetterMask(text, at) & 1) != 0)
+                at++;
         }
 
         int best = 0;
         for (int i = 1; i < hits.Length; i++)
             best = hits[i] > hits[best] ? i : best;
         return words > 0 && hits[best] >= LeastShare * words ? Common[best].Language : Other;
+    }
+
+    // A bit for each of 32 bytes that is an ASCII letter or begins or continues a letter of up to U+07FF.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static uint LetterMask(ReadOnlySpan<byte> text, int at)
+    {
+        Vector256<byte> bytes = Vector256.LoadUnsafe(ref MemoryMarshal.GetReference(text), (nuint)at);
+        uint ascii = Vector256.LessThan((bytes | Vector256.Create((byte)0x20)) - Vector256.Create((byte)'a'), Vector256.Create((byte)26)).ExtractMostSignificantBits();
+        // C2 leads to signs, E0 and more to ideographs, dashes and quotation marks.
+        uint leads = Vector256.LessThan(bytes - Vector256.Create((byte)0xC3), Vector256.Create((byte)0x1D)).ExtractMostSignificantBits();
+        return ascii | leads | (leads << 1);
+    }
+
+    /// <summary>How many letters of which script a text has.</summary>
+    private ref struct Letters
+    {
+        private int _han;
+        private int _kana;
+        private Scripts _others;
+
+        public int All { get; private set; }
+
+        public int Latin { get; private set; }
+
+        public static Letters Of(ReadOnlySpan<byte> text, int length)
+        {
+            Letters letters = default;
+            for (int at = 0; at < length;)
+            {
+                Vector256<byte> bytes = Vector256.LoadUnsafe(ref MemoryMarshal.GetReference(text), (nuint)at);
+                uint wide = bytes.ExtractMostSignificantBits();
+                if ((wide & 1) == 0)
+                {
+                    int ascii = BitOperations.TrailingZeroCount(wide);
+                    uint isLetter = Vector256.LessThan((bytes | Vector256.Create((byte)0x20)) - Vector256.Create((byte)'a'), Vector256.Create((byte)26)).ExtractMostSignificantBits();
+                    int count = BitOperations.PopCount(ascii < 32 ? isLetter & ((1u << ascii) - 1) : isLetter);
+                    letters.All += count;
+                    letters.Latin += count;
+                    at += ascii;
+                    continue;
+                }
+
+                if (text[at] is >= 0xE5 and <= 0xE9)
+                {
+                    // U+5000 to U+9FFF: nearly all of Chinese.
+                    letters.All++;
+                    letters._han++;
+                    at += 3;
+                    continue;
+                }
+
+                if (text[at] == 0xEF || (text[at] == 0xE3 && text[at + 1] == 0x80))
+                {
+                    // Punctuation of Chinese: U+3000 to U+303F, and wide forms.
+                    at += 3;
+                    continue;
+                }
+
+                Rune.DecodeFromUtf8(text[at..], out Rune rune, out int used);
+                letters.Add(rune);
+                at += used;
+            }
+
+            return letters;
+        }
+
+        public readonly string? Script()
+        {
+            if (_kana * 10 > All)
+                return "ja";
+            // An ideograph says as much as several letters.
+            if (_han * 3 > All)
+                return "zh";
+            for (int i = 0; i < OtherScripts; i++)
+            {
+                if (_others[i] * 2 > All)
+                    return Language.All[i + 2];
+            }
+
+            return null;
+        }
+
+        private void Add(Rune rune)
+        {
+            if (rune.Value is >= 0x4e00 and <= 0x9fff)
+            {
+                All++;
+                _han++;
+                return;
+            }
+
+            if (!Rune.IsLetter(rune))
+                return;
+            All++;
+            switch (rune.Value)
+            {
+                case <= 0x24f:
+                    Latin++;
+                    break;
+                case >= 0x3400 and <= 0x4dbf or >= 0x20000 and <= 0x323af:
+                    _han++;
+                    break;
+                case >= 0x3040 and <= 0x30ff:
+                    _kana++;
+                    break;
+                case >= 0xac00 and <= 0xd7a3:
+                    _others[0]++;
+                    break;
+                case >= 0x400 and <= 0x52f:
+                    _others[1]++;
+                    break;
+                case >= 0x370 and <= 0x3ff:
+                    _others[2]++;
+                    break;
+                case >= 0x600 and <= 0x6ff:
+                    _others[3]++;
+                    break;
+                case >= 0x590 and <= 0x5ff:
+                    _others[4]++;
+                    break;
+                case >= 0xe00 and <= 0xe7f:
+                    _others[5]++;
+                    break;
+                case >= 0x900 and <= 0x97f:
+                    _others[6]++;
+                    break;
+            }
+        }
+    }
+
+    [InlineArray(OtherScripts)]
+    private struct Scripts
+    {
+        private int _first;
     }
 }

@@ -44,7 +44,6 @@ internal static class SignatureTask
 
         file.Position = 0;
         string digest = Convert.ToHexStringLower(SHA256.HashData(file));
-        file.Position = 0;
         var written = new WrittenFile($"signatures/signatures-{plan.FirstTask + task:d5}-{digest[..16]}.bin", file.Length);
         StoredOnce.Put(store, ObjectKey.Join(plan.Dataset, written.File), file, written.Bytes, cancellation);
         return new CompletionRecord { SpecHash = plan.SpecHash, Task = task, Shards = [], Signatures = written, Counts = new TaskCounts() };

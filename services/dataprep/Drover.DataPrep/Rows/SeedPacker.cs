@@ -13,12 +13,16 @@ namespace Drover.DataPrep.Rows;
 /// <param name="bins">The seed's num_spliced_dataset_bins.</param>
 /// <param name="emit">Takes a row: its documents in order.</param>
 /// <param name="lose">Takes what is lost: the document, how many of its last tokens, and why.</param>
-internal sealed class SeedPacker(int capacity, int bins, Action<IReadOnlyList<DocumentPiece>> emit, Action<TokenizedDocument, int, string> lose) : IPacker
+internal sealed class SeedPacker(int capacity, int bins, RowTaker emit, Action<TokenizedDocument, int, string> lose) : IPacker
 {
     private const int RowsOfBuffer = 8;
     private readonly List<TokenizedDocument> _documents = [];
 
     public void Add(TokenizedDocument document) => _documents.Add(document);
+
+    public void Dispose()
+    {
+    }
 
     public void Finish()
     {
@@ -49,7 +53,7 @@ internal sealed class SeedPacker(int capacity, int bins, Action<IReadOnlyList<Do
                 buffered += piece.Length;
                 if (filled + piece.Length > capacity)
                 {
-                    emit(open);
+                    Emit(open);
                     (open, filled) = ([], 0);
                 }
 
@@ -59,9 +63,13 @@ internal sealed class SeedPacker(int capacity, int bins, Action<IReadOnlyList<Do
 
             // The seed learns that a bin is over by asking for more than there is: a buffer that is full exactly at its end loses its row, too.
             if (buffered < RowsOfBuffer * capacity)
-                emit(open);
+                Emit(open);
             else
                 open.ForEach(p => lose(p.Document, p.Length, RejectReasons.SeedDroppedRow));
         }
     }
+
+    private void Emit(List<DocumentPiece> row) => emit([.. row.Select(p => RowPiece.Of(p.Document, p.Start, p.Length))]);
+
+    private readonly record struct DocumentPiece(TokenizedDocument Document, int Start, int Length);
 }

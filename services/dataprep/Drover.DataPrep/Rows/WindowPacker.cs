@@ -1,3 +1,6 @@
+using System.Collections.Concurrent;
+using System.Runtime.InteropServices;
+using System.Threading.Channels;
 using Drover.DataPrep.Documents;
 
 namespace Drover.DataPrep.Rows;
@@ -5,58 +8,165 @@ namespace Drover.DataPrep.Rows;
 /// <summary>
 /// Packs an endless stream in bounded memory and loses nothing. Documents longer than a row are cut into full rows and a rest. Rests and
 /// short documents gather in a window; when it is full, it is packed by best fit, its fullest rows are given, and the stretches of the
-/// emptiest go into the next window, so that a border between windows costs no room.
+/// emptiest go into the next window, so that a border between windows costs no room. A thread of its own packs and gives the rows, so that
+/// the one that tokenizes goes on.
 /// </summary>
-/// <param name="capacity">Tokens of a row.</param>
-/// <param name="windowTokens">Tokens that gather before they are packed.</param>
-/// <param name="emit">Takes a row: its stretches in order.</param>
-internal sealed class WindowPacker(int capacity, long windowTokens, Action<IReadOnlyList<DocumentPiece>> emit) : IPacker
+internal sealed class WindowPacker : IPacker
 {
     // What is less full than this waits for the next window, but for half a window at most.
     private const double FullEnough = 0.999;
-    private List<DocumentPiece> _window = [];
+    private const int BlocksAhead = 4;
+    private readonly int _capacity;
+    private readonly long _windowTokens;
+    private readonly RowTaker _emit;
+    private readonly Channel<TokenBlock> _full = Channel.CreateBounded<TokenBlock>(new BoundedChannelOptions(BlocksAhead) { SingleReader = true, SingleWriter = true });
+    private readonly ConcurrentBag<TokenBlock> _free = [];
+    private readonly Task _packing;
+    private TokenBlock _filling = new();
+
+    // Of the thread that packs.
+    private readonly List<RowPiece> _row = [];
+    private List<RowPiece> _window = [];
+    private List<TokenBlock> _held = [];
+    private TokenBlock? _reading;
     private long _tokens;
+
+    /// <summary>Begins to wait for documents.</summary>
+    /// <param name="capacity">Tokens of a row.</param>
+    /// <param name="windowTokens">Tokens that gather before they are packed.</param>
+    /// <param name="emit">Takes rows, on the packer's own thread.</param>
+    public WindowPacker(int capacity, long windowTokens, RowTaker emit)
+    {
+        (_capacity, _windowTokens, _emit) = (capacity, windowTokens, emit);
+        _packing = Task.Run(PackAllAsync);
+    }
 
     /// <summary>Tokens that a window gathers for rows of a length.</summary>
     public static long WindowFor(int capacity) => Math.Max(4L << 20, 64L * capacity);
 
     public void Add(TokenizedDocument document)
     {
-        foreach (Fragment piece in BestFitPacker.Cut(0, document.Ids.Length, capacity))
+        foreach (Fragment piece in BestFitPacker.Cut(0, document.Ids.Length, _capacity))
         {
-            if (piece.Length == capacity)
-                emit([new DocumentPiece(document, piece.Start, piece.Length)]);
-            else
-                Gather(new DocumentPiece(document, piece.Start, piece.Length));
+            if (!_filling.HasRoomFor(piece.Length))
+                HandOver();
+            _filling.Add(document, piece.Start, piece.Length);
         }
-
-        if (_tokens >= windowTokens)
-            Pack(isLast: false);
     }
 
-    public void Finish() => Pack(isLast: true);
-
-    private void Gather(DocumentPiece piece)
+    public void Finish()
     {
-        _window.Add(piece);
-        _tokens += piece.Length;
+        HandOver();
+        _full.Writer.Complete();
+        _packing.GetAwaiter().GetResult();
+    }
+
+    public void Dispose()
+    {
+        // Without Finish the work is given up: what waits is of no use, and its failure was told or is not asked for.
+        _full.Writer.TryComplete(new OperationCanceledException());
+        ((IAsyncResult)_packing).AsyncWaitHandle.WaitOne();
+    }
+
+    private void HandOver()
+    {
+        if (_packing.IsCompleted)
+            _packing.GetAwaiter().GetResult();
+        try
+        {
+            if (!_full.Writer.TryWrite(_filling))
+                _full.Writer.WriteAsync(_filling).AsTask().GetAwaiter().GetResult();
+        }
+        catch (ChannelClosedException)
+        {
+            _packing.GetAwaiter().GetResult();
+            throw;
+        }
+
+        _filling = NewBlock();
+    }
+
+    private async Task PackAllAsync()
+    {
+        try
+        {
+            await foreach (TokenBlock block in _full.Reader.ReadAllAsync().ConfigureAwait(false))
+                Take(block);
+            Pack(isLast: true);
+        }
+        catch (Exception e)
+        {
+            // Whoever hands over must not wait for one who does not take any more.
+            _full.Writer.TryComplete(e);
+            throw;
+        }
+    }
+
+    private void Take(TokenBlock block)
+    {
+        _reading = block;
+        foreach (RowPiece piece in block.Pieces)
+        {
+            if (piece.Length == _capacity)
+            {
+                _emit([piece]);
+                continue;
+            }
+
+            _window.Add(piece);
+            _tokens += piece.Length;
+            if (_tokens >= _windowTokens)
+                Pack(isLast: false);
+        }
+
+        _reading = null;
+        _held.Add(block);
     }
 
     private void Pack(bool isLast)
     {
-        List<DocumentPiece> window = _window;
-        List<List<Fragment>> rows = BestFitPacker.Pack([.. window.Select((piece, i) => new Fragment(i, piece.Start, piece.Length))], capacity);
-        (_window, _tokens) = ([], 0);
+        List<RowPiece> window = _window;
+        List<List<Fragment>> rows = BestFitPacker.Pack([.. window.Select((piece, i) => new Fragment(i, 0, piece.Length))], _capacity);
         HashSet<int> waiting = isLast ? [] : Waiting(rows);
         for (int row = 0; row < rows.Count; row++)
         {
-            if (!waiting.Contains(row))
-                emit([.. rows[row].Select(f => window[f.Document])]);
+            if (waiting.Contains(row))
+                continue;
+            _row.Clear();
+            foreach (Fragment fragment in rows[row])
+                _row.Add(window[fragment.Document]);
+            _emit(CollectionsMarshal.AsSpan(_row));
         }
 
-        foreach (int row in waiting.Order())
-            rows[row].ForEach(f => Gather(window[f.Document]));
+        KeepWaiting(waiting.Order().SelectMany(row => rows[row]).Select(f => window[f.Document]));
     }
+
+    private void KeepWaiting(IEnumerable<RowPiece> pieces)
+    {
+        List<TokenBlock> before = _held;
+        (_window, _held, _tokens) = ([], [], 0);
+        TokenBlock? block = null;
+        foreach (RowPiece piece in pieces)
+        {
+            if (block?.HasRoomFor(piece.Length) != true)
+                _held.Add(block = NewBlock());
+            block.Add(piece);
+        }
+
+        foreach (RowPiece piece in _held.SelectMany(b => b.Pieces))
+        {
+            _window.Add(piece);
+            _tokens += piece.Length;
+        }
+
+        foreach (TokenBlock read in before)
+        {
+            read.Clear();
+            _free.Add(read);
+        }
+    }
+
+    private TokenBlock NewBlock() => _free.TryTake(out TokenBlock? block) ? block : new TokenBlock();
 
     private HashSet<int> Waiting(List<List<Fragment>> rows)
     {
@@ -65,7 +175,7 @@ internal sealed class WindowPacker(int capacity, long windowTokens, Action<IRead
         foreach ((int row, int length) in rows.Select((r, i) => (i, r.Sum(f => f.Length))).OrderBy(r => r.Item2))
         {
             tokens += length;
-            if (length >= FullEnough * capacity || tokens > windowTokens / 2)
+            if (length >= FullEnough * _capacity || tokens > _windowTokens / 2)
                 break;
             waiting.Add(row);
         }

@@ -26,7 +26,7 @@ internal static class ParquetRecords
         {
             int index = group;
             foreach (IDictionary<string, object> row in Damage(() => ReadGroup(file, index)))
-                yield return new SourceRecord(++number, JsonDocument.Parse(Json(row)), null, null);
+                yield return new SourceRecord(++number, Json(row), false, null);
         }
     }
 

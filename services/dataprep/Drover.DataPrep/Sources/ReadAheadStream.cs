@@ -1,4 +1,5 @@
-using System.Security.Cryptography;
+using System.Buffers;
+using System.IO.Hashing;
 using System.Threading.Channels;
 using Drover.DataPrep.Building;
 using Drover.Errors;
@@ -62,9 +63,9 @@ internal sealed class ReadAheadStream : Stream
     /// <summary>Reads what is left, so that the digest is checked though nobody wants the bytes.</summary>
     public void Drain()
     {
+        Given += _current.Count;
         while (TakeChunk())
             Given += _current.Count;
-        _current = ArraySegment<byte>.Empty;
     }
 
     public override void Flush()
@@ -93,10 +94,12 @@ internal sealed class ReadAheadStream : Stream
 
     private bool TakeChunk()
     {
+        if (_current.Array is { Length: > 0 } read)
+            ArrayPool<byte>.Shared.Return(read);
+        _current = ArraySegment<byte>.Empty;
         // The reader's failure comes out here.
-        if (!_chunks.Reader.WaitToReadAsync(CancellationToken.None).AsTask().GetAwaiter().GetResult() || !_chunks.Reader.TryRead(out _current))
-            return false;
-        return true;
+        return _chunks.Reader.TryRead(out _current)
+            || (_chunks.Reader.WaitToReadAsync(CancellationToken.None).AsTask().GetAwaiter().GetResult() && _chunks.Reader.TryRead(out _current));
     }
 
     // Never throws: the failure goes through the channel.
@@ -105,9 +108,9 @@ internal sealed class ReadAheadStream : Stream
         Exception? failure = null;
         try
         {
-            using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+            var hash = new XxHash128();
             await ReadChunksAsync(store, source, piece, hash, cancellation).ConfigureAwait(false);
-            if (Convert.ToHexStringLower(hash.GetHashAndReset()) != piece.Sha256)
+            if (Convert.ToHexStringLower(hash.GetHashAndReset()) != piece.Xxh128)
                 failure = Changed(source);
         }
         catch (DroverException e) when (e.Code is FailureCode.OutOfRange or FailureCode.NotFound)
@@ -126,7 +129,7 @@ internal sealed class ReadAheadStream : Stream
         _chunks.Writer.Complete(failure);
     }
 
-    private async Task ReadChunksAsync(IObjectStore store, DatasetSource source, PlannedPiece piece, IncrementalHash hash, CancellationToken cancellation)
+    private async Task ReadChunksAsync(IObjectStore store, DatasetSource source, PlannedPiece piece, XxHash128 hash, CancellationToken cancellation)
     {
         if (piece.Length == 0)
             return;
@@ -135,10 +138,10 @@ internal sealed class ReadAheadStream : Stream
         {
             for (long left = piece.Length; left > 0;)
             {
-                byte[] chunk = new byte[Math.Min(ChunkBytes, left)];
+                var chunk = new ArraySegment<byte>(ArrayPool<byte>.Shared.Rent(ChunkBytes), 0, (int)Math.Min(ChunkBytes, left));
                 await stream.ReadExactlyAsync(chunk, cancellation).ConfigureAwait(false);
-                hash.AppendData(chunk);
-                left -= chunk.Length;
+                hash.Append(chunk);
+                left -= chunk.Count;
                 await _chunks.Writer.WriteAsync(chunk, cancellation).ConfigureAwait(false);
             }
         }

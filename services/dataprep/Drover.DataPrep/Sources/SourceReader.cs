@@ -1,7 +1,5 @@
 using System.Buffers;
 using System.IO.Compression;
-using System.Text;
-using System.Text.Json;
 using System.Text.Unicode;
 using Drover.DataPrep.Building;
 using Drover.DataPrep.Documents;
@@ -81,7 +79,7 @@ internal sealed class SourceReader : IDisposable
 
             if (damage is not null)
             {
-                yield return new SourceRecord(last + 1, null, null, damage);
+                yield return new SourceRecord(last + 1, damage);
                 break;
             }
 
@@ -107,27 +105,17 @@ internal sealed class SourceReader : IDisposable
             if (records.IsArray)
                 Unit = "element";
             if (records.TooLong > 0)
-                yield return new SourceRecord(number, null, null, TooLong(records.TooLong));
+                yield return new SourceRecord(number, TooLong(records.TooLong));
             else if (!records.Record.Span.Trim(" \t\r\n"u8).IsEmpty)
-                yield return Parse(number, records.Record);
+                yield return Checked(number, records.Record);
             if (records.IsUnclosed && !records.IsTerminated)
-                yield return new SourceRecord(number, null, null, new RejectedException(RejectReasons.MalformedJson, "the file ends inside its array: it is cut off"));
+                yield return new SourceRecord(number, new RejectedException(RejectReasons.MalformedJson, "the file ends inside its array: it is cut off"));
         }
     }
 
-    private static SourceRecord Parse(long number, ReadOnlyMemory<byte> bytes)
-    {
-        if (!Utf8.IsValid(bytes.Span))
-            return new SourceRecord(number, null, null, new RejectedException(RejectReasons.InvalidUtf8, "the bytes are not UTF-8"));
-        try
-        {
-            return new SourceRecord(number, JsonDocument.Parse(bytes), null, null);
-        }
-        catch (JsonException e)
-        {
-            return new SourceRecord(number, null, null, new RejectedException(RejectReasons.MalformedJson, e.Message));
-        }
-    }
+    private static SourceRecord Checked(long number, ReadOnlyMemory<byte> bytes, bool isText = false) => Utf8.IsValid(bytes.Span)
+        ? new SourceRecord(number, bytes, isText, null)
+        : new SourceRecord(number, new RejectedException(RejectReasons.InvalidUtf8, "the bytes are not UTF-8"));
 
     private IEnumerable<SourceRecord> ReadTexts()
     {
@@ -138,7 +126,7 @@ internal sealed class SourceReader : IDisposable
         {
             if (lines.TooLong > 0)
             {
-                yield return new SourceRecord(number, null, null, TooLong(lines.TooLong));
+                yield return new SourceRecord(number, TooLong(lines.TooLong));
                 continue;
             }
 
@@ -168,14 +156,10 @@ internal sealed class SourceReader : IDisposable
     // Null for white space alone, which is no document.
     private SourceRecord? Document(long number, ArrayBufferWriter<byte> text)
     {
-        ReadOnlySpan<byte> bytes = text.WrittenSpan;
-        if (bytes.Trim(" \t\r\n"u8).IsEmpty)
+        ReadOnlyMemory<byte> bytes = text.WrittenMemory;
+        if (bytes.Span.Trim(" \t\r\n"u8).IsEmpty)
             return null;
-        if (!Utf8.IsValid(bytes))
-            return new SourceRecord(number, null, null, new RejectedException(RejectReasons.InvalidUtf8, "the bytes are not UTF-8"));
-        if (_unit != TextUnit.File)
-            bytes = bytes.TrimEnd("\r\n"u8);
-        return new SourceRecord(number, null, Encoding.UTF8.GetString(bytes), null);
+        return Checked(number, _unit == TextUnit.File ? bytes : bytes[..bytes.Span.TrimEnd("\r\n"u8).Length], isText: true);
     }
 
     private static RejectedException TooLong(long bytes) =>

@@ -8,8 +8,11 @@ using Grpc.Core;
 
 namespace Drover.DataPrep.Workers;
 
-/// <summary>Leases tasks, does them, and says so: one at a time. It may come and go at any moment.</summary>
-internal sealed partial class TaskWorker(string name, DataPrepWorkerService.DataPrepWorkerServiceClient client, IObjectStore store, BuildTask tasks, TimeProvider time, ILogger logger)
+/// <summary>
+/// Leases tasks, does them, and says so: one at a time. It may come and go at any moment. It holds a slot while it computes, so that more
+/// workers than slots keep the cores busy: one stores what it made while another begins.
+/// </summary>
+internal sealed partial class TaskWorker(string name, SemaphoreSlim slots, DataPrepWorkerService.DataPrepWorkerServiceClient client, IObjectStore store, BuildTask tasks, TimeProvider time, ILogger logger)
 {
     private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan LongestSilence = TimeSpan.FromSeconds(2);
@@ -20,11 +23,13 @@ internal sealed partial class TaskWorker(string name, DataPrepWorkerService.Data
     {
         while (!stopping.IsCancellationRequested)
         {
+            var slot = new HeldSlot(slots);
             try
             {
+                await slot.TakeAsync(stopping).ConfigureAwait(false);
                 LeaseTaskResponse leased = await client.LeaseTaskAsync(new LeaseTaskRequest { Worker = name }, cancellationToken: stopping).ConfigureAwait(false);
                 if (leased.Task is not null)
-                    await DoAsync(leased, stopping).ConfigureAwait(false);
+                    await DoAsync(leased, slot, stopping).ConfigureAwait(false);
             }
             catch (Exception) when (stopping.IsCancellationRequested)
             {
@@ -36,10 +41,14 @@ internal sealed partial class TaskWorker(string name, DataPrepWorkerService.Data
                 LogNoService(logger, name, e.Status.Detail);
                 await Task.Delay(RetryPause, time, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
+            finally
+            {
+                slot.GiveBack();
+            }
         }
     }
 
-    private async Task DoAsync(LeaseTaskResponse leased, CancellationToken stopping)
+    private async Task DoAsync(LeaseTaskResponse leased, HeldSlot slot, CancellationToken stopping)
     {
         using var lost = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         using var finished = new CancellationTokenSource();
@@ -49,7 +58,7 @@ internal sealed partial class TaskWorker(string name, DataPrepWorkerService.Data
         try
         {
             BuildPlan plan = await PlanAsync(leased.Task.Build, lost.Token).ConfigureAwait(false);
-            await Task.Run(() => tasks.RunAsync(plan, leased.Task.Phase, leased.Task.Task, p => Write(done, p), lost.Token), lost.Token).ConfigureAwait(false);
+            await Task.Run(() => tasks.RunAsync(plan, leased.Task.Phase, leased.Task.Task, p => Write(done, p), slot.GiveBack, lost.Token), lost.Token).ConfigureAwait(false);
         }
         catch (OperationCanceledException)
         {
@@ -151,4 +160,22 @@ internal sealed partial class TaskWorker(string name, DataPrepWorkerService.Data
 
     [LoggerMessage(Level = LogLevel.Error, Message = "Task {Task} of {Build} failed")]
     private static partial void LogFailed(ILogger logger, int task, string build, Exception exception);
+
+    /// <summary>A slot that is given back once, whoever does it first.</summary>
+    private sealed class HeldSlot(SemaphoreSlim slots)
+    {
+        private int _held;
+
+        public async Task TakeAsync(CancellationToken cancellation)
+        {
+            await slots.WaitAsync(cancellation).ConfigureAwait(false);
+            _held = 1;
+        }
+
+        public void GiveBack()
+        {
+            if (Interlocked.Exchange(ref _held, 0) == 1)
+                slots.Release();
+        }
+    }
 }
