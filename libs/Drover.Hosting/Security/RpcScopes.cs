@@ -14,6 +14,7 @@ public static class RpcScopes
         ["GenerateText"] = Scopes.Submit,
         ["StreamText"] = Scopes.Submit,
         ["ProfileTrainingJob"] = Scopes.Submit,
+        ["SaveTrainingJob"] = Scopes.Submit,
         ["RetryPipeline"] = Scopes.Submit,
         // Only between services.
         ["LeaseTask"] = Scopes.Service,
