@@ -64,6 +64,7 @@ public static class DroverHost
     public static WebApplication MapDroverDefaults(this WebApplication app)
     {
         app.UseMiddleware<AccessMiddleware>();
+        app.UseMiddleware<UnreadableRequests>();
         app.MapGrpcHealthChecksService();
         app.MapGrpcReflectionService();
         return app;

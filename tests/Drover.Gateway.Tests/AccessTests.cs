@@ -69,6 +69,21 @@ public sealed class AccessTests : IDisposable
     }
 
     [Theory]
+    [InlineData("/drover.gateway.v1.GatewayService/GetPipeline")]
+    [InlineData("/drover.tokenizer.v1.TokenizerService/Encode")]
+    public async Task A_message_that_cannot_be_read_is_refused_with_the_reason(string rpc)
+    {
+        await using GatewayFixture gateway = await StartAsync();
+        using HttpClient http = Http2(gateway.Address);
+        http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", FirstKeyOf(gateway));
+        // A field of five bytes, of which one is there.
+        using HttpResponseMessage answer = await http.SendAsync(Rpcs.Call(rpc, [0x0A, 5, 0x61]), Cancellation);
+        string details = (answer.Headers.TryGetValues("grpc-status-details-bin", out IEnumerable<string>? values) || answer.TrailingHeaders.TryGetValues("grpc-status-details-bin", out values) ? values.First() : "").TrimEnd('=');
+        Assert.Equal(StatusCode.InvalidArgument, Rpcs.StatusOf(answer));
+        Assert.Contains("UNREADABLE_REQUEST", System.Text.Encoding.UTF8.GetString(Convert.FromBase64String(details.PadRight((details.Length + 3) / 4 * 4, '='))), StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData("", "KEY_MISSING")]
     [InlineData("drover_00000000_0000000000000000000000000000000000000000000000000000000000000000", "KEY_UNKNOWN")]
     [InlineData("drover_../../../x_0000000000000000000000000000000000000000000000000000000000000000", "KEY_UNKNOWN")]
