@@ -22,6 +22,8 @@ internal sealed class Lineage(IObjectStore store, CheckpointCatalog checkpoints)
     /// <exception cref="DroverException">InvalidArgument; NotFound.</exception>
     public async Task<IReadOnlyList<LineageEntry>> OfAsync(string name, CancellationToken cancellation)
     {
+        if (name.Length == 0)
+            throw new DroverException(FailureCode.InvalidArgument, "NAME_MISSING", "name is empty; name a model (models/...), a checkpoint or run (runs/...), or a dataset (datasets/...).");
         if (name.Split('/') is ["runs", var run])
             name = (await checkpoints.GetLatestAsync(run, cancellation).ConfigureAwait(false)).Name;
         var entries = new List<LineageEntry>();
