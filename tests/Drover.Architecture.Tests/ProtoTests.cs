@@ -1,9 +1,5 @@
-using Drover.Protocol.Checkpoint.V1;
+using Drover.Protocol;
 using Drover.Protocol.Common.V1;
-using Drover.Protocol.DataPrep.V1;
-using Drover.Protocol.Gateway.V1;
-using Drover.Protocol.Tokenizer.V1;
-using Drover.Protocol.Trainer.V1;
 using Google.Protobuf.Reflection;
 
 namespace Drover.Architecture.Tests;
@@ -11,13 +7,7 @@ namespace Drover.Architecture.Tests;
 /// <summary>The rules of the public contract, held against the descriptors (what buf's STANDARD lint asks for).</summary>
 public class ProtoTests
 {
-    private static readonly FileDescriptor[] Files =
-    [
-        JobReflection.Descriptor, TokenizerServiceReflection.Descriptor, DataprepServiceReflection.Descriptor,
-        TrainerServiceReflection.Descriptor, CheckpointServiceReflection.Descriptor, GatewayServiceReflection.Descriptor, AccessServiceReflection.Descriptor,
-    ];
-
-    private static IEnumerable<MethodDescriptor> Methods => Files.SelectMany(f => f.Services).SelectMany(s => s.Methods);
+    private static readonly FileDescriptor[] Files = [JobReflection.Descriptor, .. DroverRpcs.Files];
 
     [Fact]
     public void Packages_are_versioned_and_match_their_folders()
@@ -32,26 +22,26 @@ public class ProtoTests
     [Fact]
     public void Every_rpc_has_a_request_and_a_response_of_its_own()
     {
-        foreach (MethodDescriptor method in Methods)
+        foreach (MethodDescriptor method in DroverRpcs.Methods)
         {
             Assert.Equal(method.Name + "Request", method.InputType.Name);
             Assert.Equal(method.Name + "Response", method.OutputType.Name);
         }
 
-        Assert.Equal(Methods.Count() * 2, Methods.SelectMany(m => new[] { m.InputType.FullName, m.OutputType.FullName }).Distinct().Count());
+        Assert.Equal(DroverRpcs.Methods.Count * 2, DroverRpcs.Methods.SelectMany(m => new[] { m.InputType.FullName, m.OutputType.FullName }).Distinct().Count());
     }
 
     [Fact]
     public void Every_create_takes_a_request_id()
     {
-        foreach (MethodDescriptor method in Methods.Where(m => m.Name.StartsWith("Create", StringComparison.Ordinal)))
+        foreach (MethodDescriptor method in DroverRpcs.Methods.Where(m => m.Name.StartsWith("Create", StringComparison.Ordinal)))
             Assert.NotNull(method.InputType.FindFieldByName("request_id"));
     }
 
     [Fact]
     public void Every_watch_streams_and_resumes_from_a_revision()
     {
-        MethodDescriptor[] watches = [.. Methods.Where(m => m.Name.StartsWith("Watch", StringComparison.Ordinal))];
+        MethodDescriptor[] watches = [.. DroverRpcs.Methods.Where(m => m.Name.StartsWith("Watch", StringComparison.Ordinal))];
         Assert.NotEmpty(watches);
         foreach (MethodDescriptor method in watches)
         {

@@ -4,6 +4,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using Drover.Gateway.Json;
+using Drover.Protocol;
 using Drover.Protocol.Gateway.V1;
 using Google.Protobuf.Reflection;
 
@@ -70,8 +71,8 @@ public sealed partial class JsonApiTests
     {
         using JsonDocument document = JsonDocument.Parse(OpenApi.Document);
         JsonElement paths = document.RootElement.GetProperty("paths"), schemas = document.RootElement.GetProperty("components").GetProperty("schemas");
-        foreach (MethodDescriptor method in Rpcs.Methods.Where(m => !m.IsClientStreaming))
-            Assert.True(paths.TryGetProperty($"/v1/rpc{Rpcs.PathOf(method)}", out _), method.FullName);
+        foreach (MethodDescriptor method in DroverRpcs.Methods.Where(m => !m.IsClientStreaming))
+            Assert.True(paths.TryGetProperty($"/v1/rpc{DroverRpcs.PathOf(method)}", out _), method.FullName);
         Assert.True(paths.TryGetProperty("/v1/keys/{id}:revoke", out _));
         MatchCollection references = Reference().Matches(OpenApi.Document);
         Assert.NotEmpty(references);
@@ -117,7 +118,7 @@ public sealed partial class JsonApiTests
             foreach (Match part in Part().Matches(text))
                 waiting.Enqueue(part.Groups[1].Value.StartsWith('.') ? "/dashboard/" + part.Groups[1].Value[2..] : part.Groups[1].Value);
             foreach (Match used in Call().Matches(text))
-                Assert.Contains(Rpcs.Methods, m => m.Service.Name == used.Groups[1].Value && m.Name == used.Groups[2].Value);
+                Assert.Contains(DroverRpcs.Methods, m => m.Service.Name == used.Groups[1].Value && m.Name == used.Groups[2].Value);
         }
 
         Assert.True(seen.Count >= 8, string.Join(' ', seen));

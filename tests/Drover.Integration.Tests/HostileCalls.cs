@@ -1,11 +1,5 @@
-using System.Globalization;
-using System.Net;
 using System.Net.Http.Headers;
-using Drover.Protocol.Checkpoint.V1;
-using Drover.Protocol.DataPrep.V1;
-using Drover.Protocol.Gateway.V1;
-using Drover.Protocol.Tokenizer.V1;
-using Drover.Protocol.Trainer.V1;
+using Drover.Protocol;
 using Drover.Testing;
 using Google.Protobuf;
 using Google.Protobuf.Reflection;
@@ -22,15 +16,6 @@ public sealed class HostileCalls
     private const int Seed = 20261125;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
-    private static readonly MethodDescriptor[] Methods =
-    [
-        .. new[]
-        {
-            GatewayServiceReflection.Descriptor, AccessServiceReflection.Descriptor, TokenizerServiceReflection.Descriptor, DataprepServiceReflection.Descriptor,
-            TrainerServiceReflection.Descriptor, CheckpointServiceReflection.Descriptor,
-        }.SelectMany(file => file.Services).SelectMany(service => service.Methods),
-    ];
-
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
     // Minutes long, so only when asked for: -explicit on.
@@ -45,24 +30,24 @@ public sealed class HostileCalls
         var messages = new RandomMessages(random);
         var faults = new List<string>();
         int calls = 0;
-        foreach (MethodDescriptor method in Methods)
+        foreach (MethodDescriptor method in DroverRpcs.Methods)
         {
-            string rpc = $"/{method.Service.FullName}/{method.Name}";
+            string rpc = DroverRpcs.PathOf(method);
             for (int i = 0; i < MessagesPerRpc + MutationsPerRpc; i++, calls++)
             {
                 byte[] message = messages.Of(method.InputType).ToByteArray();
-                byte[] frame = Frame(message);
+                byte[] frame = Rpcs.Frame(message);
                 if (i >= MessagesPerRpc)
                     frame = Mutate(frame, random);
                 if (await FaultAsync(http, rpc, frame) is { } fault)
                     faults.Add($"{rpc}: {fault} for {Convert.ToHexString(message.AsSpan(0, Math.Min(300, message.Length)))}");
             }
 
-            if (await FaultAsync(http, rpc, Frame(new byte[17 << 20])) is { } large)
+            if (await FaultAsync(http, rpc, Rpcs.Frame(new byte[17 << 20])) is { } large)
                 faults.Add($"{rpc}: {large} for 17 MiB");
         }
 
-        TestContext.Current.TestOutputHelper?.WriteLine($"{calls} calls of {Methods.Length} RPCs");
+        TestContext.Current.TestOutputHelper?.WriteLine($"{calls} calls of {DroverRpcs.Methods.Count} RPCs");
         (int code, string output, string error) = await drover.CliAsync("status");
         Assert.True(code == 0, $"{output}{error}\n{drover.Logs()}");
         Assert.True(faults.Count == 0, string.Join('\n', faults) + "\n" + drover.Logs());
@@ -71,20 +56,14 @@ public sealed class HostileCalls
     // What a status says that is a fault of ours, or null. A watch that goes on is broken off: it did not fail.
     private static async Task<string?> FaultAsync(HttpClient http, string rpc, byte[] frame)
     {
-        using var request = new HttpRequestMessage(HttpMethod.Post, rpc) { Content = new ByteArrayContent(frame), Version = HttpVersion.Version20, VersionPolicy = HttpVersionPolicy.RequestVersionExact };
-        request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/grpc");
-        request.Headers.Add("te", "trailers");
+        using HttpRequestMessage request = Rpcs.Raw(rpc, frame);
         try
         {
             using HttpResponseMessage answer = await http.SendAsync(request, Cancellation);
-            IEnumerable<string>? value;
-            if (!answer.TrailingHeaders.TryGetValues("grpc-status", out value) && !answer.Headers.TryGetValues("grpc-status", out value))
+            if (Rpcs.StatusOf(answer) is not { } status)
                 return "no status";
-            int status = int.Parse(value.First(), CultureInfo.InvariantCulture);
-            if (!answer.TrailingHeaders.TryGetValues("grpc-status-details-bin", out value) && !answer.Headers.TryGetValues("grpc-status-details-bin", out value))
-                return status == (int)StatusCode.Unknown ? "UNKNOWN without a reason" : null;
-            string text = value.First();
-            var details = Google.Rpc.Status.Parser.ParseFrom(Convert.FromBase64String(text.PadRight((text.Length + 3) / 4 * 4, '=')));
+            if (Rpcs.DetailsOf(answer) is not { } details)
+                return status == StatusCode.Unknown ? "UNKNOWN without a reason" : null;
             return details.Details.Any(any => any.TryUnpack(out ErrorInfo info) && info.Reason == "INTERNAL") ? details.Message : null;
         }
         catch (Exception e) when (e is HttpRequestException or TaskCanceledException && !Cancellation.IsCancellationRequested)
@@ -93,9 +72,6 @@ public sealed class HostileCalls
             return null;
         }
     }
-
-    private static byte[] Frame(byte[] message) =>
-        [0, (byte)(message.Length >> 24), (byte)(message.Length >> 16), (byte)(message.Length >> 8), (byte)message.Length, .. message];
 
     private static byte[] Mutate(byte[] frame, Random random)
     {

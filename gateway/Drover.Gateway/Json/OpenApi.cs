@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Drover.Protocol;
 using Google.Api;
 using Google.Protobuf.Reflection;
 
@@ -19,7 +20,7 @@ internal static class OpenApi
     {
         var schemas = new SortedDictionary<string, JsonObject>(StringComparer.Ordinal);
         var paths = new JsonObject();
-        foreach (MethodDescriptor method in RpcCatalog.All.Where(m => !m.IsClientStreaming))
+        foreach (MethodDescriptor method in DroverRpcs.Methods.Where(m => !m.IsClientStreaming))
         {
             Add(paths, $"/v1/rpc/{method.Service.FullName}/{method.Name}", "post", Operation(method, method.Name, hasBody: true, [], schemas));
             if (method.GetOptions()?.GetExtension(AnnotationsExtensions.Http) is not { } rule)

@@ -1,8 +1,4 @@
-using Drover.Protocol.Checkpoint.V1;
-using Drover.Protocol.DataPrep.V1;
-using Drover.Protocol.Gateway.V1;
-using Drover.Protocol.Tokenizer.V1;
-using Drover.Protocol.Trainer.V1;
+using Drover.Protocol;
 using Google.Protobuf.Reflection;
 using Google.Rpc;
 
@@ -11,23 +7,13 @@ namespace Drover.Gateway.Json;
 /// <summary>Every RPC of Drover, by its name.</summary>
 internal static class RpcCatalog
 {
-    private static readonly FileDescriptor[] Files =
-    [
-        GatewayServiceReflection.Descriptor, AccessServiceReflection.Descriptor, TokenizerServiceReflection.Descriptor, DataprepServiceReflection.Descriptor,
-        TrainerServiceReflection.Descriptor, CheckpointServiceReflection.Descriptor,
-    ];
-
-    private static readonly Dictionary<string, MethodDescriptor> ByName = Files.SelectMany(f => f.Services).SelectMany(s => s.Methods)
-        .ToDictionary(m => $"{m.Service.FullName}/{m.Name}", StringComparer.Ordinal);
-
-    /// <summary>All of them, in the order of the protos.</summary>
-    public static IEnumerable<MethodDescriptor> All => ByName.Values;
+    private static readonly Dictionary<string, MethodDescriptor> ByPath = DroverRpcs.Methods.ToDictionary(DroverRpcs.PathOf, StringComparer.Ordinal);
 
     /// <summary>The messages of Drover and of its errors, for what travels as google.protobuf.Any.</summary>
-    public static TypeRegistry Types { get; } = TypeRegistry.FromFiles([.. Files, ErrorDetailsReflection.Descriptor]);
+    public static TypeRegistry Types { get; } = TypeRegistry.FromFiles([.. DroverRpcs.Files, ErrorDetailsReflection.Descriptor]);
 
     /// <summary>The RPC of a name such as "drover.trainer.v1.TrainerService", "ListTrainingJobs"; or null.</summary>
-    public static MethodDescriptor? Find(string service, string method) => ByName.GetValueOrDefault($"{service}/{method}");
+    public static MethodDescriptor? Find(string service, string method) => ByPath.GetValueOrDefault($"/{service}/{method}");
 
     /// <summary>Which of Drover's services answers it: the middle of "drover.trainer.v1".</summary>
     public static string ServiceOf(MethodDescriptor method) => method.File.Package.Split('.')[1];
