@@ -3,8 +3,6 @@ using System.Net.Security;
 using System.Security.Cryptography.X509Certificates;
 using Drover.Testing;
 using Grpc.Core;
-using Grpc.Core.Interceptors;
-using Grpc.Health.V1;
 using Grpc.Net.Client;
 
 namespace Drover.Integration.Tests;
@@ -15,9 +13,6 @@ namespace Drover.Integration.Tests;
 /// </summary>
 internal sealed class DistributedDrover : IAsyncDisposable
 {
-    private static readonly (string Service, string Program)[] Services =
-        [("tokenizer", "Drover.Tokenizer"), ("dataprep", "Drover.DataPrep"), ("trainer", "Drover.Trainer"), ("checkpoint", "Drover.Checkpoint"), ("gateway", "Drover.Gateway")];
-
     private readonly Dictionary<string, string> _addresses;
     private readonly Dictionary<string, string> _shared;
     private readonly List<Process> _services = [];
@@ -29,7 +24,7 @@ internal sealed class DistributedDrover : IAsyncDisposable
         string scheme = isTls ? "https" : "http";
         _folder = folder;
         _shared = shared;
-        _addresses = Services.ToDictionary(s => s.Service, _ => $"{scheme}://127.0.0.1:{LoopbackPort.Free()}");
+        _addresses = DroverPrograms.Services.ToDictionary(s => s.Service, _ => $"{scheme}://127.0.0.1:{LoopbackPort.Free()}");
         if (isTls)
             _authority = AddCertificates();
         else
@@ -37,6 +32,8 @@ internal sealed class DistributedDrover : IAsyncDisposable
     }
 
     public string Gateway => _addresses["gateway"];
+
+    private string Config => Path.Combine(_folder, "config");
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
@@ -49,9 +46,9 @@ internal sealed class DistributedDrover : IAsyncDisposable
         var drover = new DistributedDrover(folder, isTls, shared);
         try
         {
-            foreach ((string service, string program) in Services)
+            foreach ((string service, string program) in DroverPrograms.Services)
                 drover._services.Add(drover.Start(service, program, service == "dataprep" ? "0" : null));
-            foreach ((string service, _) in Services)
+            foreach ((string service, _) in DroverPrograms.Services)
                 await drover.AnswersAsync(service);
             while ((await drover.CliAsync("status")).Code != 0)
                 await Task.Delay(TimeSpan.FromMilliseconds(500), Cancellation);
@@ -68,34 +65,13 @@ internal sealed class DistributedDrover : IAsyncDisposable
     public Process StartWorker() => Start("worker", "Drover.DataPrep", "1");
 
     /// <summary>Runs the command line to its end.</summary>
-    public async Task<(int Code, string Output, string Error)> CliAsync(params string[] args)
-    {
-        var start = new ProcessStartInfo(DroverProcesses.PathOf("Drover.Cli", "drover"), args) { RedirectStandardOutput = true, RedirectStandardError = true };
-        start.Environment["DROVER_GATEWAY"] = Gateway;
-        start.Environment["XDG_CONFIG_HOME"] = Path.Combine(_folder, "config");
-        if (_authority is not null)
-            start.Environment["DROVER_CA"] = _authority;
-        using Process process = Process.Start(start)!;
-        Task<string> output = process.StandardOutput.ReadToEndAsync(Cancellation);
-        Task<string> error = process.StandardError.ReadToEndAsync(Cancellation);
-        await process.WaitForExitAsync(Cancellation);
-        return (process.ExitCode, await output, await error);
-    }
+    public Task<(int Code, string Output, string Error)> CliAsync(params string[] args) => DroverPrograms.CliAsync(Gateway, Config, _authority, args);
 
     /// <summary>A connection to a service, with the gateway's first key.</summary>
-    public CallInvoker Connect(string service)
-    {
-        string key = File.ReadAllText(Path.Combine(_folder, "gateway", "access", "admin.key")).Trim();
-        return Open(service).Intercept(headers =>
-        {
-            headers.Add("authorization", $"Bearer {key}");
-            return headers;
-        });
-    }
+    public CallInvoker Connect(string service) => DroverPrograms.WithKey(Open(service), DroverPrograms.KeyOf(Path.Combine(_folder, "gateway")));
 
     /// <summary>The end of every log, for a failing test to show.</summary>
-    public string Logs() =>
-        string.Join('\n', Directory.EnumerateFiles(_folder, "*.log").Select(file => $"--- {Path.GetFileName(file)}\n{string.Join('\n', File.ReadLines(file).TakeLast(20))}"));
+    public string Logs() => DroverPrograms.LogsOf(_folder, 20);
 
     /// <summary>Asks the services to stop, as their machines do, and waits until they have.</summary>
     public async Task StopAsync()
@@ -109,16 +85,7 @@ internal sealed class DistributedDrover : IAsyncDisposable
         await Task.WhenAll(_services.Select(p => p.WaitForExitAsync(Cancellation)));
     }
 
-    public async ValueTask DisposeAsync()
-    {
-        foreach (Process process in _services)
-        {
-            if (!process.HasExited)
-                process.Kill(entireProcessTree: true);
-            await process.WaitForExitAsync(CancellationToken.None);
-            process.Dispose();
-        }
-    }
+    public ValueTask DisposeAsync() => DroverPrograms.EndAsync(_services);
 
     private GrpcChannel Open(string service)
     {
@@ -136,42 +103,28 @@ internal sealed class DistributedDrover : IAsyncDisposable
     private Process Start(string name, string program, string? workers)
     {
         string data = Directory.CreateDirectory(Path.Combine(_folder, name)).FullName;
-        var start = new ProcessStartInfo("/bin/sh", ["-c", "exec \"$0\" >>\"$1\" 2>&1", DroverProcesses.PathOf(program, program), Path.Combine(_folder, name + ".log")]);
-        foreach ((string variable, string value) in _shared)
-            start.Environment[variable] = value;
+        var environment = new Dictionary<string, string>(_shared) { ["DROVER_Gateway__HttpAddress"] = "", ["DROVER_Drover__DataFolder"] = data };
         // Where it listens itself; where the others are, only Consul says.
         if (_addresses.TryGetValue(name, out string? address))
-            start.Environment[$"DROVER_Services__{name}"] = address;
+            environment[$"DROVER_Services__{name}"] = address;
         else
-            start.Environment["DROVER_DataPrep__Role"] = "worker";
+            environment["DROVER_DataPrep__Role"] = "worker";
         if (workers is not null)
-            start.Environment["DROVER_DataPrep__Workers"] = workers;
-        start.Environment["DROVER_Gateway__HttpAddress"] = "";
-        start.Environment["DROVER_Drover__DataFolder"] = data;
-        start.Environment["DROVER_Security__Authentication"] = "keys";
-        start.Environment["XDG_CONFIG_HOME"] = Path.Combine(_folder, "config");
-        return Process.Start(start)!;
+            environment["DROVER_DataPrep__Workers"] = workers;
+        return DroverPrograms.Start(program, Path.Combine(_folder, name + ".log"), Config, environment);
     }
 
     private async Task AnswersAsync(string service)
     {
         using GrpcChannel channel = Open(service);
-        CallOptions patient = new CallOptions(deadline: DateTime.UtcNow.AddMinutes(2), cancellationToken: Cancellation).WithWaitForReady();
-        try
-        {
-            await new Health.HealthClient(channel).CheckAsync(new HealthCheckRequest(), patient);
-        }
-        catch (RpcException e)
-        {
-            Assert.Fail($"{service} does not answer: {e.Status.Detail}\n{Logs()}");
-        }
+        await DroverPrograms.AnswersAsync(service, channel, Logs);
     }
 
     // One certificate for all: for the names by which they look each other up, and for the address of this machine.
     private string AddCertificates()
     {
         using var authority = new TestAuthority(Path.Combine(_folder, "authority"));
-        (string certificate, string key) = authority.Write("drover", Services.Select(s => s.Service));
+        (string certificate, string key) = authority.Write("drover", DroverPrograms.Services.Select(s => s.Service));
         _shared["DROVER_Security__CertificateFile"] = certificate;
         _shared["DROVER_Security__PrivateKeyFile"] = key;
         _shared["DROVER_Security__AuthorityFile"] = authority.CertificateFile;

@@ -1,8 +1,6 @@
 using System.Diagnostics;
 using Drover.Testing;
 using Grpc.Core;
-using Grpc.Core.Interceptors;
-using Grpc.Health.V1;
 using Grpc.Net.Client;
 
 namespace Drover.Integration.Tests;
@@ -13,10 +11,7 @@ namespace Drover.Integration.Tests;
 /// </summary>
 internal sealed class DroverProcesses : IAsyncDisposable
 {
-    private static readonly (string Service, string Program)[] Services =
-        [("tokenizer", "Drover.Tokenizer"), ("dataprep", "Drover.DataPrep"), ("trainer", "Drover.Trainer"), ("checkpoint", "Drover.Checkpoint"), ("gateway", "Drover.Gateway")];
-
-    private readonly Dictionary<string, string> _addresses = Services.ToDictionary(s => s.Service, _ => $"http://127.0.0.1:{LoopbackPort.Free()}");
+    private readonly Dictionary<string, string> _addresses = DroverPrograms.Services.ToDictionary(s => s.Service, _ => $"http://127.0.0.1:{LoopbackPort.Free()}");
     private readonly Dictionary<string, Process> _processes = [];
     private readonly string _httpAddress = $"http://127.0.0.1:{LoopbackPort.Free()}";
     private readonly string _data;
@@ -26,9 +21,11 @@ internal sealed class DroverProcesses : IAsyncDisposable
     public string Gateway => _addresses["gateway"];
 
     /// <summary>The key that the gateway made at its first start.</summary>
-    public string Key => File.ReadAllText(Path.Combine(_data, "access", "admin.key")).Trim();
+    public string Key => DroverPrograms.KeyOf(_data);
 
     public string Objects => Path.Combine(_data, "objects");
+
+    private string Config => Path.Combine(_data, "config");
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
@@ -41,8 +38,8 @@ internal sealed class DroverProcesses : IAsyncDisposable
             if (shape == Shape.AllInOne)
                 drover.Start("Drover.AllInOne");
             else
-                Array.ForEach(Services, s => drover.Start(s.Program));
-            foreach ((string service, _) in Services)
+                Array.ForEach(DroverPrograms.Services, s => drover.Start(s.Program));
+            foreach ((string service, _) in DroverPrograms.Services)
                 await drover.AnswersAsync(service);
             return drover;
         }
@@ -65,82 +62,32 @@ internal sealed class DroverProcesses : IAsyncDisposable
     }
 
     /// <summary>A connection to the gateway, with its key.</summary>
-    public CallInvoker Connect(GrpcChannel channel)
-    {
-        string key = Key;
-        return channel.Intercept(headers =>
-        {
-            headers.Add("authorization", $"Bearer {key}");
-            return headers;
-        });
-    }
+    public CallInvoker Connect(GrpcChannel channel) => DroverPrograms.WithKey(channel, Key);
 
     /// <summary>Runs the command line to its end.</summary>
-    public async Task<(int Code, string Output, string Error)> CliAsync(params string[] args)
-    {
-        var start = new ProcessStartInfo(PathOf("Drover.Cli", "drover"), args) { RedirectStandardOutput = true, RedirectStandardError = true };
-        start.Environment["DROVER_GATEWAY"] = Gateway;
-        start.Environment["XDG_CONFIG_HOME"] = Path.Combine(_data, "config");
-        using Process process = Process.Start(start)!;
-        Task<string> output = process.StandardOutput.ReadToEndAsync(Cancellation);
-        Task<string> error = process.StandardError.ReadToEndAsync(Cancellation);
-        await process.WaitForExitAsync(Cancellation);
-        return (process.ExitCode, await output, await error);
-    }
+    public Task<(int Code, string Output, string Error)> CliAsync(params string[] args) => DroverPrograms.CliAsync(Gateway, Config, authority: null, args);
 
     /// <summary>The end of every log, for a failing test to show.</summary>
-    public string Logs() =>
-        string.Join('\n', Directory.EnumerateFiles(_data, "*.log").Select(file => $"--- {Path.GetFileName(file)}\n{string.Join('\n', File.ReadLines(file).TakeLast(30))}"));
+    public string Logs() => DroverPrograms.LogsOf(_data, 30);
 
-    public async ValueTask DisposeAsync()
-    {
-        foreach (Process process in _processes.Values)
-        {
-            if (!process.HasExited)
-                process.Kill(entireProcessTree: true);
-            await process.WaitForExitAsync(CancellationToken.None);
-            process.Dispose();
-        }
-    }
+    public ValueTask DisposeAsync() => DroverPrograms.EndAsync(_processes.Values);
 
     private void Start(string program)
     {
         Directory.CreateDirectory(_data);
-        string log = Path.Combine(_data, program + ".log");
-        // The shell only sends the output to a file, so that no pipe has to be kept empty here.
-        var start = new ProcessStartInfo("/bin/sh", ["-c", "exec \"$0\" >>\"$1\" 2>&1", PathOf(program, program), log]);
-        foreach ((string service, string address) in _addresses)
-            start.Environment[$"DROVER_Services__{service}"] = address;
-        start.Environment["DROVER_Gateway__HttpAddress"] = _httpAddress;
-        start.Environment["DROVER_Checkpoint__HubAddress"] = "";
-        start.Environment["DROVER_Drover__DataFolder"] = _data;
-        // As users run it, and unlike the other tests; the command line finds the key where the gateway puts it.
-        start.Environment["DROVER_Security__Authentication"] = "keys";
-        start.Environment["XDG_CONFIG_HOME"] = Path.Combine(_data, "config");
-        _processes[program] = Process.Start(start)!;
+        _processes[program] = DroverPrograms.Start(program, Path.Combine(_data, program + ".log"), Config,
+        [
+            .. _addresses.Select(a => KeyValuePair.Create($"DROVER_Services__{a.Key}", a.Value)),
+            new("DROVER_Gateway__HttpAddress", _httpAddress),
+            new("DROVER_Checkpoint__HubAddress", ""),
+            new("DROVER_Drover__DataFolder", _data),
+        ]);
     }
 
     private async Task AnswersAsync(string service)
     {
         using GrpcChannel channel = GrpcChannel.ForAddress(_addresses[service]);
-        CallOptions patient = new CallOptions(deadline: DateTime.UtcNow.AddMinutes(2), cancellationToken: Cancellation).WithWaitForReady();
-        try
-        {
-            await new Health.HealthClient(channel).CheckAsync(new HealthCheckRequest(), patient);
-        }
-        catch (RpcException e)
-        {
-            Assert.Fail($"{service} does not answer: {e.Status.Detail}\n{Logs()}");
-        }
-    }
-
-    // The tests lie in bin/Drover.Integration.Tests/<configuration>/, the programs beside them.
-    public static string PathOf(string project, string program)
-    {
-        string here = AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar);
-        string path = Path.GetFullPath(Path.Combine(here, "..", "..", project, Path.GetFileName(here), program));
-        Assert.True(File.Exists(path), $"'{path}' is not built.");
-        return path;
+        await DroverPrograms.AnswersAsync(service, channel, Logs);
     }
 }
 
