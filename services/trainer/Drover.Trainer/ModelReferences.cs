@@ -62,19 +62,8 @@ internal sealed class ModelReferences(IObjectStore store, CheckpointPublisher ch
         TrainingSpec spec = Specs.Parse<TrainingSpec>(manifest.RunSpec);
         if (spec.Tokenizer.Length > 0)
             return spec.Tokenizer;
-        if (spec.InitialCase == TrainingSpec.InitialOneofCase.BaseModel && await HasTokenizerAsync(spec.BaseModel, cancellation).ConfigureAwait(false))
+        if (spec.InitialCase == TrainingSpec.InitialOneofCase.BaseModel && await HuggingFaceTokenizer.IsInAsync(store, spec.BaseModel, cancellation).ConfigureAwait(false))
             return spec.BaseModel;
         return (await PackedDataset.ReadManifestAsync(store, manifest.Dataset, cancellation).ConfigureAwait(false)).Manifest.Tokenizer;
-    }
-
-    private async Task<bool> HasTokenizerAsync(string folder, CancellationToken cancellation)
-    {
-        foreach (string file in (string[])["tokenizer.json", "tokenizer.model"])
-        {
-            if (await store.FindAsync(ObjectKey.Join(folder, file), cancellation).ConfigureAwait(false) is not null)
-                return true;
-        }
-
-        return false;
     }
 }

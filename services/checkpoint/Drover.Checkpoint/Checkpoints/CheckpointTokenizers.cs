@@ -1,6 +1,7 @@
 using Drover.Errors;
 using Drover.Formats.Checkpoints;
 using Drover.Formats.Datasets;
+using Drover.Formats.HuggingFace;
 using Drover.ObjectStore;
 using Drover.Protocol.Trainer.V1;
 using Google.Protobuf;
@@ -17,7 +18,7 @@ internal sealed class CheckpointTokenizers(IObjectStore store)
     {
         foreach (string prefix in await NamedAsync(manifest, cancellation).ConfigureAwait(false))
         {
-            if (prefix.Length > 0 && await HasTokenizerAsync(prefix, cancellation).ConfigureAwait(false))
+            if (prefix.Length > 0 && await HuggingFaceTokenizer.IsInAsync(store, prefix, cancellation).ConfigureAwait(false))
                 return prefix;
         }
 
@@ -47,16 +48,5 @@ internal sealed class CheckpointTokenizers(IObjectStore store)
         }
 
         return [spec.Tokenizer, spec.BaseModel, ofDataset];
-    }
-
-    private async Task<bool> HasTokenizerAsync(string folder, CancellationToken cancellation)
-    {
-        foreach (string file in (string[])["tokenizer.json", "tokenizer.model"])
-        {
-            if (await store.FindAsync(ObjectKey.Join(folder, file), cancellation).ConfigureAwait(false) is not null)
-                return true;
-        }
-
-        return false;
     }
 }

@@ -14,9 +14,7 @@ internal sealed record RunFolder(string Run, IReadOnlyList<StepFolder> Steps)
     /// <summary>Lists a run's folder.</summary>
     public static async Task<RunFolder> ReadAsync(IObjectStore store, string run, CancellationToken cancellation)
     {
-        var objects = new List<ObjectInfo>();
-        await foreach (ObjectInfo info in store.ListAsync(RunKeys.Checkpoints(run), cancellation).ConfigureAwait(false))
-            objects.Add(info);
+        List<ObjectInfo> objects = await store.ListAsync(RunKeys.Checkpoints(run), cancellation).ToListAsync(cancellation).ConfigureAwait(false);
         return new RunFolder(run, [.. objects
             .GroupBy(o => o.Key[..o.Key.LastIndexOf('/')])
             .Select(g => (Name: CheckpointName.Find(g.Key), Objects: g))

@@ -118,9 +118,7 @@ internal sealed partial class RunKeeper(IObjectStore store, CheckpointVerifier v
         ILookup<string, string> references = await CheckpointReferences.FindAsync(store, cancellation).ConfigureAwait(false);
         foreach (IGrouping<string, string> reference in references.Where(r => r.Key.StartsWith(home, StringComparison.Ordinal)))
             ThrowIfReferred(reference.Key, reference.Where(r => r != run));
-        var objects = new List<ObjectInfo>();
-        await foreach (ObjectInfo info in store.ListAsync(home, cancellation).ConfigureAwait(false))
-            objects.Add(info);
+        List<ObjectInfo> objects = await store.ListAsync(home, cancellation).ToListAsync(cancellation).ConfigureAwait(false);
         if (objects.Count == 0)
             throw new DroverException(FailureCode.NotFound, "RUN_NOT_FOUND", $"There is no run '{run}'.");
         var removal = new Removal();
@@ -134,9 +132,7 @@ internal sealed partial class RunKeeper(IObjectStore store, CheckpointVerifier v
     public async Task<Removal> DeleteModelAsync(string name, bool dryRun, CancellationToken cancellation)
     {
         Models.ModelCatalog.Check(name);
-        var objects = new List<ObjectInfo>();
-        await foreach (ObjectInfo info in store.ListAsync(name + "/", cancellation).ConfigureAwait(false))
-            objects.Add(info);
+        List<ObjectInfo> objects = await store.ListAsync(name + "/", cancellation).ToListAsync(cancellation).ConfigureAwait(false);
         if (objects.Count == 0)
             throw new DroverException(FailureCode.NotFound, "MODEL_NOT_FOUND", $"There is no model '{name}'.");
         ThrowIfReferred(name, (await CheckpointReferences.FindAsync(store, cancellation).ConfigureAwait(false))[name]);
