@@ -103,7 +103,7 @@ internal sealed class DistributedDrover : IAsyncDisposable
     private Process Start(string name, string program, string? workers)
     {
         string data = Directory.CreateDirectory(Path.Combine(_folder, name)).FullName;
-        var environment = new Dictionary<string, string>(_shared) { ["DROVER_Gateway__HttpAddress"] = "", ["DROVER_Drover__DataFolder"] = data };
+        var environment = new Dictionary<string, string>(_shared) { ["DROVER_Gateway__HttpAddress"] = "", ["DROVER_Checkpoint__HubAddress"] = "", ["DROVER_Drover__DataFolder"] = data };
         // Where it listens itself; where the others are, only Consul says.
         if (_addresses.TryGetValue(name, out string? address))
             environment[$"DROVER_Services__{name}"] = address;

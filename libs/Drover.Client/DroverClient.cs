@@ -1,0 +1,138 @@
+using System.Net.Security;
+using System.Runtime.CompilerServices;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using Drover.Errors;
+using Drover.Protocol.Checkpoint.V1;
+using Drover.Protocol.DataPrep.V1;
+using Drover.Protocol.Gateway.V1;
+using Drover.Protocol.Tokenizer.V1;
+using Drover.Protocol.Trainer.V1;
+using Google.Protobuf;
+using Grpc.Core;
+using Grpc.Core.Interceptors;
+using Grpc.Net.Client;
+
+namespace Drover.Client;
+
+/// <summary>A connection to a gateway, and through it to all services: with a key, and for https trusted by the system or by an authority of its own.</summary>
+public sealed class DroverClient : IDisposable
+{
+    /// <summary>Where the gateway is when nothing is said.</summary>
+    public const string DefaultGateway = "http://127.0.0.1:7500";
+
+    private const int MaxMessageBytes = 16 << 20;
+    private const int ChunkBytes = 1 << 20;
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(500);
+    private readonly GrpcChannel _channel;
+
+    /// <summary>Prepares a connection; nothing is sent yet.</summary>
+    /// <param name="gateway">Address, e.g. https://drover.example.com:7500.</param>
+    /// <param name="key">What <c>drover keys create</c> printed. Null: DROVER_KEY, else what <c>drover login</c> kept for this gateway.</param>
+    /// <param name="authorityFile">Certificates (PEM) that the gateway is trusted by. Null: DROVER_CA; where that is empty, the system's.</param>
+    /// <exception cref="DroverException">InvalidArgument for an address or a file that is none.</exception>
+    public DroverClient(string gateway, string? key = null, string? authorityFile = null)
+    {
+        Uri address = AddressOf(gateway);
+        string authority = authorityFile ?? Environment.GetEnvironmentVariable("DROVER_CA") ?? "";
+        _channel = GrpcChannel.ForAddress(address, new GrpcChannelOptions { HttpHandler = Handler(authority), DisposeHttpClient = true, MaxReceiveMessageSize = MaxMessageBytes, MaxSendMessageSize = MaxMessageBytes });
+        string shown = key ?? KeyFile.Find(address);
+        Invoker = shown.Length == 0 ? _channel.CreateCallInvoker() : _channel.Intercept(headers =>
+        {
+            headers.Add("authorization", $"Bearer {shown}");
+            return headers;
+        });
+    }
+
+    /// <summary>What generated clients call through.</summary>
+    public CallInvoker Invoker { get; }
+
+    /// <summary>Pipelines, uploads, status.</summary>
+    public GatewayService.GatewayServiceClient Gateway => new(Invoker);
+
+    /// <summary>Keys.</summary>
+    public AccessService.AccessServiceClient Access => new(Invoker);
+
+    /// <summary>Tokenizers.</summary>
+    public TokenizerService.TokenizerServiceClient Tokenizer => new(Invoker);
+
+    /// <summary>Datasets.</summary>
+    public DataPrepService.DataPrepServiceClient DataPrep => new(Invoker);
+
+    /// <summary>Trainings, evaluations, texts.</summary>
+    public TrainerService.TrainerServiceClient Trainer => new(Invoker);
+
+    /// <summary>Checkpoints, exports, models.</summary>
+    public CheckpointService.CheckpointServiceClient Checkpoint => new(Invoker);
+
+    /// <summary>The gateway of DROVER_GATEWAY, else that of this machine.</summary>
+    public static DroverClient FromEnvironment() =>
+        new(Environment.GetEnvironmentVariable("DROVER_GATEWAY") is { Length: > 0 } address ? address : DefaultGateway);
+
+    /// <summary>The address that a text is.</summary>
+    /// <exception cref="DroverException">InvalidArgument.</exception>
+    public static Uri AddressOf(string gateway) =>
+        Uri.TryCreate(gateway, UriKind.Absolute, out Uri? address) && address.Scheme is "http" or "https"
+            ? address!
+            : throw new DroverException(FailureCode.InvalidArgument, "INVALID_GATEWAY", $"--gateway '{gateway}' is no address; write e.g. {DefaultGateway}.");
+
+    /// <summary>Puts a file into the object store.</summary>
+    /// <returns>Its key there, for <c>inputs</c> of a pipeline. The same bytes twice are one object.</returns>
+    public async Task<string> UploadAsync(string path, CancellationToken cancellation = default)
+    {
+        await using FileStream file = File.OpenRead(path);
+        var header = new UploadHeader { FileName = Path.GetFileName(path), SizeBytes = file.Length, Sha256 = Convert.ToHexStringLower(await SHA256.HashDataAsync(file, cancellation).ConfigureAwait(false)) };
+        file.Position = 0;
+        using AsyncClientStreamingCall<UploadInputRequest, UploadInputResponse> call = Gateway.UploadInput(cancellationToken: cancellation);
+        await call.RequestStream.WriteAsync(new UploadInputRequest { Header = header }, cancellation).ConfigureAwait(false);
+        byte[] chunk = new byte[ChunkBytes];
+        for (int read; (read = await file.ReadAsync(chunk, cancellation).ConfigureAwait(false)) > 0;)
+            await call.RequestStream.WriteAsync(new UploadInputRequest { Chunk = ByteString.CopyFrom(chunk, 0, read) }, cancellation).ConfigureAwait(false);
+        await call.RequestStream.CompleteAsync().ConfigureAwait(false);
+        return (await call.ResponseAsync.ConfigureAwait(false)).Key;
+    }
+
+    /// <summary>Events of a pipeline until it ends, each once. A connection that breaks is made again from the newest revision.</summary>
+    /// <param name="name">"jobs/pipeline-...".</param>
+    /// <param name="fromRevision">Only events after it.</param>
+    /// <param name="cancellation">Ends the watching.</param>
+    /// <exception cref="RpcException">What the gateway answers, but that it does not.</exception>
+    public async IAsyncEnumerable<PipelineEvent> WatchPipelineAsync(string name, long fromRevision = 0, [EnumeratorCancellation] CancellationToken cancellation = default)
+    {
+        for (long revision = fromRevision; ; await Task.Delay(Pause, cancellation).ConfigureAwait(false))
+        {
+            using AsyncServerStreamingCall<WatchPipelineResponse> call = Gateway.WatchPipeline(new WatchPipelineRequest { Name = name, FromRevision = revision }, cancellationToken: cancellation);
+            while (true)
+            {
+                try
+                {
+                    if (!await call.ResponseStream.MoveNext(cancellation).ConfigureAwait(false))
+                        yield break;
+                }
+                catch (RpcException e) when (e.StatusCode is StatusCode.Unavailable or StatusCode.Internal && !cancellation.IsCancellationRequested)
+                {
+                    break;
+                }
+
+                revision = call.ResponseStream.Current.Event.Revision;
+                yield return call.ResponseStream.Current.Event;
+            }
+        }
+    }
+
+    /// <inheritdoc />
+    public void Dispose() => _channel.Dispose();
+
+    private static SocketsHttpHandler Handler(string authorityFile)
+    {
+        var handler = new SocketsHttpHandler { EnableMultipleHttp2Connections = true };
+        if (authorityFile.Length == 0)
+            return handler;
+        if (!File.Exists(authorityFile))
+            throw new DroverException(FailureCode.InvalidArgument, "INVALID_CA", $"DROVER_CA: there is no file '{authorityFile}'.");
+        var policy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
+        policy.CustomTrustStore.ImportFromPemFile(authorityFile);
+        handler.SslOptions = new SslClientAuthenticationOptions { CertificateChainPolicy = policy };
+        return handler;
+    }
+}
