@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Drover.Client;
 using Drover.Protocol.Checkpoint.V1;
 using Drover.Protocol.DataPrep.V1;
 using Drover.Protocol.Gateway.V1;
@@ -13,7 +14,7 @@ namespace Drover.Cli;
 internal sealed class CliContext : IDisposable
 {
     private const int WidthOfFiles = 120;
-    private readonly Lazy<GatewayConnection> _connection;
+    private readonly Lazy<DroverClient> _connection;
 
     private CliContext(ParseResult parse, CancellationToken cancellation)
     {
@@ -22,7 +23,7 @@ internal sealed class CliContext : IDisposable
         Json = parse.GetValue(GlobalOptions.Json);
         GatewayAddress = parse.GetValue(GlobalOptions.Gateway)!;
         Cancellation = cancellation;
-        _connection = new Lazy<GatewayConnection>(() => new GatewayConnection(GatewayAddress));
+        _connection = new Lazy<DroverClient>(() => new DroverClient(GatewayAddress));
         Terminal = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Output) });
         // A file has no width; names of checkpoints should not be broken in it.
         if (!IsInteractive)
@@ -45,17 +46,17 @@ internal sealed class CliContext : IDisposable
     /// <summary>Whether the output is a terminal that a person looks at.</summary>
     public bool IsInteractive => !Json && ReferenceEquals(Output, Console.Out) && !Console.IsOutputRedirected;
 
-    public GatewayService.GatewayServiceClient Gateway => new(_connection.Value.Invoker);
+    public GatewayService.GatewayServiceClient Gateway => _connection.Value.Gateway;
 
-    public AccessService.AccessServiceClient Access => new(_connection.Value.Invoker);
+    public AccessService.AccessServiceClient Access => _connection.Value.Access;
 
-    public TokenizerService.TokenizerServiceClient Tokenizer => new(_connection.Value.Invoker);
+    public TokenizerService.TokenizerServiceClient Tokenizer => _connection.Value.Tokenizer;
 
-    public DataPrepService.DataPrepServiceClient DataPrep => new(_connection.Value.Invoker);
+    public DataPrepService.DataPrepServiceClient DataPrep => _connection.Value.DataPrep;
 
-    public TrainerService.TrainerServiceClient Trainer => new(_connection.Value.Invoker);
+    public TrainerService.TrainerServiceClient Trainer => _connection.Value.Trainer;
 
-    public CheckpointService.CheckpointServiceClient Checkpoint => new(_connection.Value.Invoker);
+    public CheckpointService.CheckpointServiceClient Checkpoint => _connection.Value.Checkpoint;
 
     public static CliContext From(ParseResult parse, CancellationToken cancellation) => new(parse, cancellation);
 

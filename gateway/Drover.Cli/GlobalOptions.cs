@@ -1,19 +1,17 @@
 using System.CommandLine;
+using Drover.Client;
 
 namespace Drover.Cli;
 
 /// <summary>Options that every command takes.</summary>
 internal static class GlobalOptions
 {
-    /// <summary>Where the gateway is when nothing is said.</summary>
-    public const string DefaultGateway = "http://127.0.0.1:7500";
-
     public static readonly Option<string> Gateway = new("--gateway")
     {
-        Description = $"Address of the gateway; DROVER_GATEWAY sets it for all commands. Default: {DefaultGateway}",
+        Description = $"Address of the gateway; DROVER_GATEWAY sets it for all commands. Default: {DroverClient.DefaultGateway}",
         HelpName = "URL",
         Recursive = true,
-        DefaultValueFactory = _ => Environment.GetEnvironmentVariable("DROVER_GATEWAY") is { Length: > 0 } address ? address : DefaultGateway,
+        DefaultValueFactory = _ => Environment.GetEnvironmentVariable("DROVER_GATEWAY") is { Length: > 0 } address ? address : DroverClient.DefaultGateway,
     };
 
     public static readonly Option<bool> Json = new("--json")

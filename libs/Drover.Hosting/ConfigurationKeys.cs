@@ -20,11 +20,12 @@ public static class ConfigurationKeys
         ["ObjectStore"] = ["Folder", "S3Endpoint", "S3Bucket", "S3Region", "S3AccessKey", "S3SecretKey", "S3CredentialsFile", "S3Profile", "S3CertificateFile", "S3PatienceSeconds"],
         ["Discovery"] = ["ConsulAddress", "ConsulToken", "ConsulCertificateFile", "AdvertiseHost", "DeregisterSeconds"],
         ["Security"] = ["Authentication", "ServiceKey", "AdminKey", "CertificateFile", "PrivateKeyFile", "AuthorityFile", "RequestsPerSecond", "AuditFile"],
+        ["Telemetry"] = ["OtlpEndpoint"],
         ["Jobs"] = ["DatabasePath", "Slots"],
         ["Gateway"] = ["HttpAddress", "RetryDelay", "RetryDelayMax", "Patience"],
         ["DataPrep"] = ["Role", "Workers", "LeaseSeconds"],
         ["Checkpoint"] = ["HubAddress", "HubKeysFile"],
-        ["Trainer"] = ["WorkerPath", "MpirunPath", "HostFile", "LaunchAgent", "Binding", "StopSeconds"],
+        ["Trainer"] = ["WorkerPath", "MpirunPath", "HostFile", "LaunchAgent", "Binding", "Cores", "StopSeconds"],
     };
 
     /// <summary>What is wrong with a key such as "Jobs:Slots", or null.</summary>

@@ -46,6 +46,7 @@ public static class DroverHost
         Certificates certificates = builder.AddSecurity(own);
         builder.WebHost.UseKestrelHttpsConfiguration();
         builder.WebHost.ConfigureKestrel(kestrel => Listen(kestrel, own.Address, HttpProtocols.Http2, certificates));
+        builder.AddTelemetry(service);
         builder.Services.AddDiscovery(builder.Configuration, own, directory);
         builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.Configure<DroverOptions>(builder.Configuration.GetSection("Drover"));

@@ -1,4 +1,5 @@
 using Drover.Errors;
+using Drover.Protocol;
 using Drover.Protocol.Common.V1;
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
@@ -31,6 +32,7 @@ internal sealed class JobDatabase : IDisposable
             PRIMARY KEY (job, revision)) WITHOUT ROWID;
         """;
 
+    private readonly FileStream _alone;
     private readonly SqliteConnection _connection;
     private readonly Lock _gate = new();
     private readonly TimeProvider _time;
@@ -39,6 +41,7 @@ internal sealed class JobDatabase : IDisposable
     {
         _time = time;
         Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
+        _alone = StandAlone(path);
         // Not pooled: a pooled connection outlives its owner and holds the file.
         _connection = new SqliteConnection(new SqliteConnectionStringBuilder { DataSource = path, Pooling = false }.ToString());
         _connection.Open();
@@ -48,7 +51,7 @@ internal sealed class JobDatabase : IDisposable
 
     /// <summary>The job of this request id, made when it is not there.</summary>
     /// <returns>The entry, and whether it is new.</returns>
-    public (JobEntry Entry, bool IsNew) Create(string kind, string requestId, byte[] spec)
+    public (JobEntry Entry, bool IsNew) Create(string kind, string requestId, byte[] spec, JobTerms terms)
     {
         lock (_gate)
         {
@@ -68,6 +71,11 @@ internal sealed class JobDatabase : IDisposable
                 CreateTime = Now(),
                 Progress = new Progress(),
                 Revision = 1,
+                Owner = terms.Owner,
+                Priority = terms.Priority,
+                Cores = terms.Cores,
+                MemoryBytes = terms.MemoryBytes,
+                TraceParent = JobTracing.Current,
             };
             using SqliteTransaction transaction = _connection.BeginTransaction();
             using (SqliteCommand insert = Command("INSERT INTO jobs (name, kind, request_id, state, job, spec) VALUES ($name, $kind, $request, $state, $job, $spec)", ("$name", job.Name), ("$kind", kind), ("$request", requestId), ("$state", (int)job.State), ("$job", job.ToByteArray()), ("$spec", spec)))
@@ -110,7 +118,7 @@ internal sealed class JobDatabase : IDisposable
     public IReadOnlyList<JobEntry> Unfinished()
     {
         lock (_gate)
-            return Query($"WHERE state IN ({(int)JobState.Queued}, {(int)JobState.Running}, {(int)JobState.Cancelling}) AND $p = '' ORDER BY id", "");
+            return Query($"WHERE state IN ({(int)JobState.Queued}, {(int)JobState.Running}, {(int)JobState.Cancelling}, {(int)JobState.Pausing}) AND $p = '' ORDER BY id", "");
     }
 
     public JobPage List(string kind, int pageSize, string pageToken, IEnumerable<JobState> states)
@@ -155,10 +163,27 @@ internal sealed class JobDatabase : IDisposable
         }
     }
 
-    public void Dispose() => _connection.Dispose();
+    public void Dispose()
+    {
+        _connection.Dispose();
+        _alone.Dispose();
+    }
 
     internal static DroverException NotFound(string name) =>
         new(FailureCode.NotFound, "JOB_NOT_FOUND", $"There is no job '{name}'.");
+
+    // Two processes on one database would both do every job. The system takes the lock back from one that dies.
+    private static FileStream StandAlone(string path)
+    {
+        try
+        {
+            return new FileStream(path + ".lock", FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (IOException e)
+        {
+            throw new DroverException(FailureCode.FailedPrecondition, "DATABASE_IN_USE", $"Another process has the jobs of '{path}'. Stop it, or give this one a data folder of its own (Drover:DataFolder): services of the same kind may run side by side, each with its own.", e);
+        }
+    }
 
     private void InsertEvent(Job job, JobEvent update)
     {

@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
-using System.Threading.Channels;
 using Drover.Errors;
 using Drover.Protocol.Common.V1;
 using Google.Protobuf;
@@ -9,7 +8,7 @@ using Google.Protobuf.WellKnownTypes;
 namespace Drover.Jobs;
 
 /// <summary>
-/// The jobs of one service: created once per request id, durable, listed, watched from any revision, cancelled.
+/// The jobs of one service: created once per request id, durable, listed, watched from any revision, paused, cancelled.
 /// What runs them is <see cref="JobRunner"/>.
 /// </summary>
 public sealed class JobQueue : IDisposable
@@ -19,34 +18,39 @@ public sealed class JobQueue : IDisposable
     private readonly TimeProvider _time;
     private readonly ConcurrentDictionary<string, TaskCompletionSource> _changes = new();
     private readonly ConcurrentDictionary<string, CancellationTokenSource> _running = new();
-    private readonly Channel<string> _ready = Channel.CreateUnbounded<string>();
 
     /// <summary>Opens or makes the database.</summary>
-    public JobQueue(JobsOptions options, TimeProvider time)
+    /// <param name="options">Where it is.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="capacity">What the jobs share; absent: nothing is counted.</param>
+    public JobQueue(JobsOptions options, TimeProvider time, JobCapacity? capacity = null)
     {
         _time = time;
+        Waiting = new WaitingJobs(capacity ?? JobCapacity.Unlimited);
         _database = new JobDatabase(options.DatabasePath, time);
         foreach (JobEntry entry in _database.Unfinished())
         {
-            Requeue(entry.Job);
-            if (entry.Job.State != JobState.Cancelling)
-                _ready.Writer.TryWrite(entry.Job.Name);
+            // Nothing runs any more: what was told to stop has.
+            Job job = entry.Job.State == JobState.Queued ? entry.Job : Update(entry.Job.Name, j => Move(j, JobStates.AfterStop(j.State))).Job;
+            if (job.State == JobState.Queued)
+                Waiting.Add(job);
         }
     }
 
-    internal ChannelReader<string> Ready => _ready.Reader;
+    internal WaitingJobs Waiting { get; }
 
     /// <summary>The job of a request id: a new one, or the one that this id made before.</summary>
     /// <param name="kind">Kind of work; an executor of this kind must be registered.</param>
     /// <param name="requestId">The caller's id; empty means "always a new job".</param>
     /// <param name="spec">What to do.</param>
+    /// <param name="terms">For whom, how urgent, what it needs; of the first call with this id.</param>
     /// <exception cref="DroverException">AlreadyExists when the id was used with another spec.</exception>
-    public JobEntry Create(string kind, string requestId, IMessage spec)
+    public JobEntry Create(string kind, string requestId, IMessage spec, JobTerms? terms = null)
     {
         string id = requestId.Length > 0 ? requestId : Guid.NewGuid().ToString();
-        (JobEntry entry, bool isNew) = _database.Create(kind, id, spec.ToByteArray());
+        (JobEntry entry, bool isNew) = _database.Create(kind, id, spec.ToByteArray(), terms ?? JobTerms.None);
         if (isNew)
-            _ready.Writer.TryWrite(entry.Job.Name);
+            Waiting.Add(entry.Job);
         return entry;
     }
 
@@ -63,11 +67,43 @@ public sealed class JobQueue : IDisposable
         Get(name, kind);
         JobEntry entry = Update(name, job =>
         {
-            JobState next = job.State == JobState.Queued ? JobState.Cancelled : JobState.Cancelling;
+            JobState next = job.State is JobState.Queued or JobState.Paused ? JobState.Cancelled : JobState.Cancelling;
             return JobStates.MayFollow(job.State, next) ? Move(job, next) : null;
         });
-        if (_running.TryGetValue(name, out CancellationTokenSource? source))
-            source.Cancel();
+        Stop(name);
+        return entry;
+    }
+
+    /// <summary>
+    /// Asks a job to break off where it can go on later, and to wait for <see cref="Resume"/>. A job that is finished, or on its way to a
+    /// stop, stays as it is.
+    /// </summary>
+    public JobEntry Pause(string name, string kind)
+    {
+        Get(name, kind);
+        JobEntry entry = Update(name, job =>
+        {
+            JobState next = job.State == JobState.Queued ? JobState.Paused : JobState.Pausing;
+            return JobStates.MayFollow(job.State, next) ? Move(job, next) : null;
+        });
+        if (entry.Job.State is JobState.Pausing or JobState.Paused)
+            Stop(name);
+        return entry;
+    }
+
+    /// <summary>Puts a paused job back into the queue. A job that is not paused stays as it is.</summary>
+    /// <exception cref="DroverException">FailedPrecondition while the job is still coming to its stop.</exception>
+    public JobEntry Resume(string name, string kind)
+    {
+        Get(name, kind);
+        JobEntry entry = Update(name, job => job.State switch
+        {
+            JobState.Paused => Move(job, JobState.Queued),
+            JobState.Pausing => throw new DroverException(FailureCode.FailedPrecondition, "JOB_IS_PAUSING", $"'{name}' is still coming to its stop; resume it when it is paused."),
+            _ => null,
+        });
+        if (entry.Job.State == JobState.Queued)
+            Waiting.Add(entry.Job);
         return entry;
     }
 
@@ -136,13 +172,11 @@ public sealed class JobQueue : IDisposable
             source.Dispose();
     }
 
-    private void Requeue(Job job)
+    private void Stop(string name)
     {
-        if (job.State == JobState.Running)
-            Update(job.Name, j => Move(j, JobState.Queued));
-        // Cancelled while the service was down: nothing runs any more, so it is at its end.
-        else if (job.State == JobState.Cancelling)
-            Update(job.Name, j => Move(j, JobState.Cancelled));
+        Waiting.Remove(name);
+        if (_running.TryGetValue(name, out CancellationTokenSource? source))
+            source.Cancel();
     }
 
     private Timestamp Now() => Timestamp.FromDateTimeOffset(_time.GetUtcNow());

@@ -1,4 +1,6 @@
+using System.Diagnostics;
 using Drover.Errors;
+using Drover.Protocol;
 using Drover.Protocol.Common.V1;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -6,7 +8,7 @@ using Microsoft.Extensions.Logging;
 namespace Drover.Jobs;
 
 /// <summary>
-/// Runs queued jobs, oldest first, <see cref="JobsOptions.Slots"/> at a time. When the service stops, running jobs go back
+/// Runs queued jobs in the order of <see cref="WaitingJobs"/>, <see cref="JobsOptions.Slots"/> at a time. When the service stops, running jobs go back
 /// to the queue and are run again at the next start.
 /// </summary>
 internal sealed partial class JobRunner(JobQueue queue, IEnumerable<IJobExecutor> executors, JobsOptions options, TimeProvider time, ILogger<JobRunner> logger) : BackgroundService
@@ -24,8 +26,8 @@ internal sealed partial class JobRunner(JobQueue queue, IEnumerable<IJobExecutor
         await Task.Yield();
         try
         {
-            await foreach (string name in queue.Ready.ReadAllAsync(stopping).ConfigureAwait(false))
-                await RunJobAsync(name, stopping).ConfigureAwait(false);
+            while (true)
+                await RunJobAsync(await queue.Waiting.TakeAsync(stopping).ConfigureAwait(false), stopping).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
         {
@@ -41,19 +43,21 @@ internal sealed partial class JobRunner(JobQueue queue, IEnumerable<IJobExecutor
         {
             JobEntry entry = queue.Update(name, job => job.State == JobState.Queued ? queue.Move(job, JobState.Running) : null);
             if (entry.Job.State != JobState.Running)
-                return; // cancelled while it waited
+                return; // cancelled or paused while it waited
             LogStarted(name, entry.Job.Attempt);
             await ExecuteJobAsync(entry, running.Token, stopping).ConfigureAwait(false);
         }
         finally
         {
             queue.Finished(name);
+            queue.Waiting.End(name);
         }
     }
 
     private async Task ExecuteJobAsync(JobEntry entry, CancellationToken cancellation, CancellationToken stopping)
     {
         string name = entry.Job.Name;
+        using Activity? span = StartSpan(entry.Job);
         try
         {
             if (!_executors.TryGetValue(entry.Job.Kind, out IJobExecutor? executor))
@@ -64,21 +68,30 @@ internal sealed partial class JobRunner(JobQueue queue, IEnumerable<IJobExecutor
         }
         catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
         {
-            JobEntry ended = queue.Update(name, job => queue.Move(job, job.State == JobState.Cancelling ? JobState.Cancelled : JobState.Queued));
-            LogEnded(name, ended.Job.State == JobState.Cancelled ? "cancelled" : "back in the queue: the service stops");
+            JobEntry ended = queue.Update(name, job => queue.Move(job, JobStates.AfterStop(job.State)));
+            LogEnded(name, ended.Job.State == JobState.Queued ? "back in the queue: the service stops" : ended.Job.State.ToString().ToLowerInvariant());
         }
         catch (DroverException e)
         {
             Fail(name, e.Code, e.Reason, e.Message);
+            span?.SetStatus(ActivityStatusCode.Error, e.Message);
             // Expected: its message says all, and a stack trace would only look like a fault of ours.
             LogFailed(name, e.Message, null);
         }
         catch (Exception e) when (!stopping.IsCancellationRequested)
         {
+            span?.SetStatus(ActivityStatusCode.Error, e.Message);
             // A fault of ours: the user gets one line, the log gets the rest.
             Fail(name, FailureCode.Internal, "INTERNAL", $"The job failed inside Drover: {e.Message} The service's log has the details under '{name}'.");
             LogFailed(name, e.Message, e);
         }
+    }
+
+    private static Activity? StartSpan(Job job)
+    {
+        Activity? span = JobTracing.Source.StartActivity($"job {job.Kind}", ActivityKind.Internal, job.TraceParent.Length > 0 ? job.TraceParent : null);
+        span?.SetTag("drover.job", job.Name).SetTag("drover.attempt", job.Attempt).SetTag("drover.owner", job.Owner);
+        return span;
     }
 
     private void Fail(string name, FailureCode code, string reason, string message) =>

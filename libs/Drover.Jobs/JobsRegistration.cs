@@ -16,7 +16,7 @@ public static class JobsRegistration
             .Validate(o => o.DatabasePath.Length > 0, "Jobs:DatabasePath is empty.")
             .Validate(o => o.Slots is >= 1 and <= 1000, "Jobs:Slots must be 1 to 1000.")
             .ValidateOnStart();
-        services.AddSingleton(p => new JobQueue(p.GetRequiredService<IOptions<JobsOptions>>().Value, p.GetRequiredService<TimeProvider>()));
+        services.AddSingleton(p => new JobQueue(p.GetRequiredService<IOptions<JobsOptions>>().Value, p.GetRequiredService<TimeProvider>(), p.GetService<JobCapacity>()));
         services.AddSingleton<IHostedService>(p => ActivatorUtilities.CreateInstance<JobRunner>(p, p.GetRequiredService<IOptions<JobsOptions>>().Value));
         return services;
     }

@@ -13,6 +13,9 @@ public class DependencyTests
     {
         ["Drover.Errors"] = [],
         ["Drover.Protocol"] = [],
+        // A package for users.
+        ["Drover.Client"] = ["Drover.Errors", "Drover.Protocol"],
+        ["Drover.Samples.Client"] = ["Drover.Client"],
         ["Drover.Discovery"] = ["Drover.Errors"],
         ["Drover.ObjectStore"] = ["Drover.Errors"],
         ["Drover.Formats"] = ["Drover.Errors", "Drover.ObjectStore"],
@@ -26,7 +29,7 @@ public class DependencyTests
         ["Drover.Trainer"] = [.. Libs, "Drover.Trainer.Layout"],
         ["Drover.Gateway"] = Libs,
         // The command line talks to the gateway and to nothing else.
-        ["Drover.Cli"] = ["Drover.Errors", "Drover.Protocol"],
+        ["Drover.Cli"] = ["Drover.Errors", "Drover.Protocol", "Drover.Client"],
         ["Drover.AllInOne"] = ["Drover.Hosting", "Drover.Tokenizer", "Drover.DataPrep", "Drover.Checkpoint", "Drover.Trainer", "Drover.Gateway"],
         // Where blocks and weights lie, without a tensor: what the service and the ranks share.
         ["Drover.Trainer.Layout"] = ["Drover.Errors", "Drover.Formats"],

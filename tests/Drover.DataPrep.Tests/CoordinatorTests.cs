@@ -55,6 +55,24 @@ public sealed class CoordinatorTests : IDisposable
     }
 
     [Fact]
+    public async Task Workers_are_listed_with_what_they_do_until_they_fall_silent()
+    {
+        (BuildPlan plan, _) = await StartAsync();
+        LeaseTaskResponse first = _coordinator.Lease("b");
+        _coordinator.Renew(first.Lease, new TaskProgress(10, 2, 3));
+        while (_coordinator.Lease("a").Task is not null)
+        {
+        }
+
+        IReadOnlyList<Worker> workers = _coordinator.Workers();
+        Assert.Equal(["a", "b"], workers.Select(worker => worker.Name));
+        Assert.Equal((plan.Dataset, 0, plan.Tasks.Count, 10L), (workers[1].Dataset, workers[1].Task, workers[1].Tasks, workers[1].DoneBytes));
+        _time.Advance(LeaseTime * 3);
+        _coordinator.Lease("a");
+        Assert.Equal("a", Assert.Single(_coordinator.Workers()).Name);
+    }
+
+    [Fact]
     public async Task A_new_coordinator_hands_out_only_what_has_no_record()
     {
         (BuildPlan plan, _) = await StartAsync();

@@ -12,6 +12,7 @@ namespace Drover.Gateway.Tests;
 internal sealed class ScriptedTrainerService(JobQueue queue) : TrainerService.TrainerServiceBase
 {
     private const string EvaluationKind = "evaluation";
+    private const string TrainingKind = "training";
 
     public static WebApplication Build(string[] args, Script script)
     {
@@ -19,6 +20,7 @@ internal sealed class ScriptedTrainerService(JobQueue queue) : TrainerService.Tr
         builder.Services.AddSingleton(script);
         builder.Services.AddJobs(builder.Configuration);
         builder.Services.AddJobExecutor<Evaluating>();
+        builder.Services.AddJobExecutor<Trains>();
         WebApplication app = builder.Build();
         app.MapGrpcService<ScriptedTrainerService>();
         return app.MapDroverDefaults();
@@ -26,7 +28,28 @@ internal sealed class ScriptedTrainerService(JobQueue queue) : TrainerService.Tr
 
     /// <summary>Plans nothing: shows what it was asked.</summary>
     public override Task<CreateTrainingJobResponse> CreateTrainingJob(CreateTrainingJobRequest request, ServerCallContext context) =>
-        Task.FromResult(new CreateTrainingJobResponse { Job = new TrainingJob { Spec = request.Spec }, Plan = PlanOf(request.Spec, 0) });
+        Task.FromResult(new CreateTrainingJobResponse { Job = request.DryRun ? new TrainingJob { Spec = request.Spec } : Training(queue.Create(TrainingKind, request.RequestId, request.Spec, JobTerms.Of(context))), Plan = PlanOf(request.Spec, 0) });
+
+    public override Task<GetTrainingJobResponse> GetTrainingJob(GetTrainingJobRequest request, ServerCallContext context) =>
+        Task.FromResult(new GetTrainingJobResponse { Job = Training(queue.Get(request.Name, TrainingKind)) });
+
+    public override Task<CancelTrainingJobResponse> CancelTrainingJob(CancelTrainingJobRequest request, ServerCallContext context) =>
+        Task.FromResult(new CancelTrainingJobResponse { Job = Training(queue.Cancel(request.Name, TrainingKind)) });
+
+    public override Task<PauseTrainingJobResponse> PauseTrainingJob(PauseTrainingJobRequest request, ServerCallContext context) =>
+        Task.FromResult(new PauseTrainingJobResponse { Job = Training(queue.Pause(request.Name, TrainingKind)) });
+
+    public override Task<ResumeTrainingJobResponse> ResumeTrainingJob(ResumeTrainingJobRequest request, ServerCallContext context) =>
+        Task.FromResult(new ResumeTrainingJobResponse { Job = Training(queue.Resume(request.Name, TrainingKind)) });
+
+    public override Task<SaveTrainingJobResponse> SaveTrainingJob(SaveTrainingJobRequest request, ServerCallContext context) =>
+        Task.FromResult(new SaveTrainingJobResponse { Step = queue.Get(request.Name, TrainingKind).Job.Attempt });
+
+    public override async Task WatchTrainingJob(WatchTrainingJobRequest request, IServerStreamWriter<WatchTrainingJobResponse> responseStream, ServerCallContext context)
+    {
+        await foreach (JobEvent update in queue.WatchAsync(request.Name, TrainingKind, request.FromRevision, context.CancellationToken))
+            await responseStream.WriteAsync(new WatchTrainingJobResponse { Event = update }, context.CancellationToken);
+    }
 
     public override Task<PlanTrainingResponse> PlanTraining(PlanTrainingRequest request, ServerCallContext context) =>
         Task.FromResult(new PlanTrainingResponse { Plan = PlanOf(request.Spec, request.RowTokens) });
@@ -64,8 +87,24 @@ internal sealed class ScriptedTrainerService(JobQueue queue) : TrainerService.Tr
         },
     };
 
+    private static TrainingJob Training(JobEntry entry) =>
+        new() { Job = entry.Job, Spec = entry.Spec<TrainingSpec>(), Result = entry.Result<TrainingResult>() };
+
     private static Evaluation Describe(JobEntry entry) =>
         new() { Job = entry.Job, Spec = entry.Spec<EvaluationSpec>(), Result = entry.Result<EvaluationResult>() };
+
+    private sealed class Trains(Script script) : JobExecutor<TrainingSpec, TrainingResult>
+    {
+        public override string Kind => TrainingKind;
+
+        public override async Task<TrainingResult> RunAsync(JobContext job, TrainingSpec spec, CancellationToken cancellation)
+        {
+            job.Log(LogLine.Types.Severity.Info, $"trains, attempt {job.Attempt}");
+            if (script.IsGated)
+                await script.Gate.WaitAsync(cancellation);
+            return new TrainingResult { Checkpoint = $"runs/{spec.Name}/checkpoints/step-00000001", LastLoss = 1 };
+        }
+    }
 
     private sealed class Evaluating(Script script) : JobExecutor<EvaluationSpec, EvaluationResult>
     {

@@ -24,6 +24,7 @@ public sealed partial class ConfigurationReferenceTests
         ("Discovery", typeof(DiscoveryOptions), "All services. See [discovery.md](discovery.md)."),
         ("Security", typeof(SecurityOptions), "All services. See [security.md](security.md)."),
         ("ObjectStore", typeof(ObjectStoreOptions), "All services; the same store for all."),
+        ("Telemetry", typeof(TelemetryOptions), "All services. See [gateway.md](gateway.md)."),
         ("Jobs", typeof(JobsOptions), "All services. The gateway's default of `Slots` is 64, since a pipeline only waits for others."),
         ("Gateway", typeof(GatewayOptions), "The gateway."),
         ("DataPrep", typeof(DataPrepOptions), "The dataprep service and its workers."),

@@ -173,8 +173,70 @@ public sealed class JobQueueTests : IDisposable
                       where JobStates.MayFollow(a, b)
                       select $"{a}>{b}";
         Assert.Equal(
-            ["Queued>Running", "Queued>Cancelled", "Running>Queued", "Running>Succeeded", "Running>Failed", "Running>Cancelling", "Cancelling>Succeeded", "Cancelling>Failed", "Cancelling>Cancelled"],
+            [
+                "Queued>Running", "Queued>Cancelled", "Queued>Paused", "Running>Queued", "Running>Succeeded", "Running>Failed", "Running>Cancelling", "Running>Pausing",
+                "Cancelling>Succeeded", "Cancelling>Failed", "Cancelling>Cancelled",
+                "Pausing>Succeeded", "Pausing>Failed", "Pausing>Cancelling", "Pausing>Paused", "Paused>Queued", "Paused>Cancelled",
+            ],
             allowed);
+    }
+
+    [Fact]
+    public async Task A_paused_job_stands_until_it_is_resumed_and_goes_on_with_the_next_attempt()
+    {
+        using JobQueue queue = Open();
+        var attempts = new List<int>();
+        var started = new SemaphoreSlim(0);
+        var work = new Scripted(async (job, cancellation) =>
+        {
+            attempts.Add(job.Attempt);
+            started.Release();
+            if (job.Attempt == 1)
+                await Task.Delay(Timeout.Infinite, cancellation);
+            return "done";
+        });
+        string name = queue.Create("work", "", Spec("a")).Job.Name, waits = queue.Create("work", "", Spec("b")).Job.Name;
+        Assert.Equal(JobState.Paused, queue.Pause(waits, "work").Job.State);
+        using JobRunner runner = Runner(queue, work);
+        await runner.StartAsync(Cancellation);
+        await started.WaitAsync(Cancellation);
+        Assert.Equal(JobState.Pausing, queue.Pause(name, "work").Job.State);
+        await UntilAsync(queue, name, JobState.Paused);
+        Assert.Equal((1, JobState.Paused), (attempts.Count, queue.Get(waits, "").Job.State));
+
+        queue.Resume(name, "work");
+        await CollectAsync(queue, name, 0);
+        Assert.Equal([1, 2], attempts);
+        Assert.Equal(JobState.Succeeded, queue.Get(name, "").Job.State);
+        Assert.Equal(JobState.Succeeded, queue.Resume(name, "work").Job.State);
+        Assert.Equal(JobState.Cancelled, queue.Cancel(waits, "work").Job.State);
+        await runner.StopAsync(Cancellation);
+    }
+
+    [Fact]
+    public void A_database_has_one_process_and_the_next_one_is_told_so()
+    {
+        using (Open())
+            Assert.Equal("DATABASE_IN_USE", Assert.Throws<DroverException>(() => Open()).Reason);
+        Open().Dispose();
+    }
+
+    [Fact]
+    public void A_paused_job_is_still_paused_after_a_restart_and_one_that_was_on_its_way_there_too()
+    {
+        string paused, pausing;
+        using (JobQueue queue = Open())
+        {
+            paused = queue.Create("work", "", Spec("a")).Job.Name;
+            queue.Pause(paused, "work");
+            pausing = queue.Create("work", "", Spec("b")).Job.Name;
+            queue.Update(pausing, job => queue.Move(job, JobState.Running));
+            Assert.Equal(JobState.Pausing, queue.Pause(pausing, "work").Job.State);
+            Assert.Equal("JOB_IS_PAUSING", Assert.Throws<DroverException>(() => queue.Resume(pausing, "work")).Reason);
+        }
+
+        using JobQueue reopened = Open();
+        Assert.Equal((JobState.Paused, JobState.Paused), (reopened.Get(paused, "").Job.State, reopened.Get(pausing, "").Job.State));
     }
 
     public void Dispose() => _folder.Dispose();
@@ -190,6 +252,17 @@ public sealed class JobQueueTests : IDisposable
         await foreach (JobEvent update in queue.WatchAsync(name, "", from, Cancellation))
             events.Add(update);
         return events;
+    }
+
+    private static async Task UntilAsync(JobQueue queue, string name, JobState state)
+    {
+        await foreach (JobEvent update in queue.WatchAsync(name, "", 0, Cancellation))
+        {
+            if (update.EventCase == JobEvent.EventOneofCase.StateChanged && update.StateChanged == state)
+                return;
+        }
+
+        Assert.Fail($"'{name}' ended before it was {state}");
     }
 
     private static async Task RunUntilEndedAsync(JobQueue queue, IJobExecutor executor, string name, ILogger<JobRunner>? log = null)

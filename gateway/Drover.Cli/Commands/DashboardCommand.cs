@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Drover.Client;
 using Drover.Errors;
 using Drover.Protocol.Gateway.V1;
 
@@ -21,7 +22,7 @@ internal static class DashboardCommand
             GetStatusResponse status = await context.Gateway.GetStatusAsync(new GetStatusRequest(), cancellationToken: context.Cancellation).ConfigureAwait(false);
             if (status.HttpAddress.Length == 0)
                 throw new DroverException(FailureCode.FailedPrecondition, "NO_HTTP", "This gateway has no dashboard: Gateway:HttpAddress is empty.");
-            string key = KeyFile.Find(GatewayConnection.AddressOf(context.GatewayAddress));
+            string key = KeyFile.Find(DroverClient.AddressOf(context.GatewayAddress));
             string job = parse.GetValue(Job)!;
             job = job.StartsWith("jobs/", StringComparison.Ordinal) ? job["jobs/".Length..] : job;
             string place = job.Length == 0 ? "" : $"/{(job.StartsWith("pipeline-", StringComparison.Ordinal) ? "pipelines" : "jobs")}/{Uri.EscapeDataString(job)}";

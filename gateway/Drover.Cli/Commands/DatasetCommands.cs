@@ -3,6 +3,7 @@ using System.Globalization;
 using Drover.Cli.Inputs;
 using Drover.Cli.Jobs;
 using Drover.Protocol.DataPrep.V1;
+using Spectre.Console;
 
 namespace Drover.Cli.Commands;
 
@@ -31,9 +32,35 @@ internal static class DatasetCommands
                 context.Write(dataset, () => Describe(dataset));
                 return ExitCodes.Ok;
             }),
+        new Command("workers", """
+            List the workers of data preparation and what each does now.
+
+            Example:
+              drover dataset workers
+            """).Does(WorkersAsync),
         DatasetInspectCommand.Build(Reference),
         DatasetStatisticsCommand.Build(Reference),
     };
+
+    private static async Task<int> WorkersAsync(CliContext context, ParseResult parse)
+    {
+        ListWorkersResponse answer = await context.DataPrep.ListWorkersAsync(new ListWorkersRequest(), cancellationToken: context.Cancellation).ConfigureAwait(false);
+        if (context.Json)
+        {
+            context.WriteJson(answer);
+            return ExitCodes.Ok;
+        }
+
+        Table table = new Table().Border(TableBorder.Rounded).AddColumns("worker", "dataset", "task", "done", "heard of");
+        foreach (Worker worker in answer.Workers)
+        {
+            bool works = worker.Dataset.Length > 0;
+            table.AddRow(worker.Name.EscapeMarkup(), works ? worker.Dataset.EscapeMarkup() : "waits", works ? $"{worker.Task + 1} of {worker.Tasks}" : "", works ? $"{Text.Bytes(worker.DoneBytes)} of {Text.Bytes(worker.TotalBytes)}" : "", $"{worker.LastSeenTime.ToDateTime().ToLocalTime():HH:mm:ss}");
+        }
+
+        context.Terminal.Write(table);
+        return ExitCodes.Ok;
+    }
 
     private static Command BuildCommand()
     {

@@ -1,7 +1,10 @@
 using System.CommandLine;
+using System.Globalization;
 using Drover.Cli.Jobs;
+using Drover.Protocol;
 using Drover.Protocol.Common.V1;
 using Google.Protobuf;
+using Grpc.Core;
 
 namespace Drover.Cli.Commands;
 
@@ -9,6 +12,13 @@ namespace Drover.Cli.Commands;
 internal static class JobStart
 {
     public static readonly Option<bool> Detach = new("--detach") { Description = "Print the job's name and do not watch it" };
+
+    public static readonly Option<int> Priority = new("--priority") { Description = "-100 to 100: jobs of a higher one begin first. Above 0 the key needs the scope admin" };
+
+    /// <summary>What goes along with a call that makes a job.</summary>
+    public static Metadata Headers(ParseResult parse) => parse.GetValue(Priority) is var priority && priority != 0
+        ? new Metadata { { CallHeaders.Priority, priority.ToString(CultureInfo.InvariantCulture) } }
+        : [];
 
     /// <summary>Prints a new job, watches it unless told not to, and prints what it made.</summary>
     /// <param name="context">The run.</param>

@@ -20,9 +20,17 @@ internal static class JobsCommands
     private static readonly Option<bool> Detach = new("--detach") { Description = "Print the new job's name and do not watch it" };
 
     private static readonly Option<JobState> State = EnumOption.Of<JobState>(
-        "--state", "Only jobs in this state", ("queued", JobState.Queued), ("running", JobState.Running), ("succeeded", JobState.Succeeded), ("failed", JobState.Failed), ("cancelling", JobState.Cancelling), ("cancelled", JobState.Cancelled));
+        "--state", "Only jobs in this state", ("queued", JobState.Queued), ("running", JobState.Running), ("succeeded", JobState.Succeeded), ("failed", JobState.Failed), ("pausing", JobState.Pausing), ("paused", JobState.Paused), ("cancelling", JobState.Cancelling), ("cancelled", JobState.Cancelled));
 
-    public static Command Build() => new("jobs", "List, watch and cancel jobs. Jobs survive a restart of the gateway and of the services.")
+    public static Command Build()
+    {
+        Command command = Own();
+        foreach (Command other in JobPauseCommands.Build())
+            command.Subcommands.Add(other);
+        return command;
+    }
+
+    private static Command Own() => new("jobs", "List, watch, pause and cancel jobs. Jobs survive a restart of the gateway and of the services.")
     {
         new Command("list", """
             List pipelines, newest first.
@@ -58,7 +66,7 @@ internal static class JobsCommands
             Examples:
               drover jobs retry jobs/pipeline-1a2b3c
               drover jobs retry jobs/pipeline-1a2b3c --step training
-            """) { Name, Step, Detach }.Does(RetryAsync),
+            """) { Name, Step, JobStart.Priority, Detach }.Does(RetryAsync),
     };
 
     /// <summary>Cancels a job and prints how it stands.</summary>
@@ -77,7 +85,7 @@ internal static class JobsCommands
     {
         string given = parse.GetValue(Name)!;
         var request = new RetryPipelineRequest { RequestId = Guid.NewGuid().ToString(), Name = given.StartsWith("jobs/", StringComparison.Ordinal) ? given : "jobs/" + given, FromStep = parse.GetValue(Step)! };
-        Pipeline pipeline = (await context.Gateway.RetryPipelineAsync(request, cancellationToken: context.Cancellation).ConfigureAwait(false)).Pipeline;
+        Pipeline pipeline = (await context.Gateway.RetryPipelineAsync(request, JobStart.Headers(parse), cancellationToken: context.Cancellation).ConfigureAwait(false)).Pipeline;
         context.Write(pipeline, () => pipeline.Job.Name);
         return parse.GetValue(Detach) ? ExitCodes.Ok : await new JobWatch(context, new JobSources(context).Pipelines, pipeline.Job.Name).RunAsync().ConfigureAwait(false);
     }
@@ -101,13 +109,13 @@ internal static class JobsCommands
             }
         }
 
-        Table table = new Table().Border(TableBorder.Rounded).AddColumns("job", "state", "progress", "created");
+        Table table = new Table().Border(TableBorder.Rounded).AddColumns("job", "state", "progress", "for", "created");
         foreach (Job job in jobs.Where(job => state == JobState.Unspecified || job.State == state).OrderByDescending(job => job.CreateTime))
         {
             if (context.Json)
                 context.WriteJson(job);
             else
-                table.AddRow(job.Name.EscapeMarkup(), StateOf(job), ProgressOf(job).EscapeMarkup(), $"{job.CreateTime?.ToDateTime().ToLocalTime():yyyy-MM-dd HH:mm:ss}");
+                table.AddRow(job.Name.EscapeMarkup(), StateOf(job), ProgressOf(job).EscapeMarkup(), OwnerOf(job).EscapeMarkup(), $"{job.CreateTime?.ToDateTime().ToLocalTime():yyyy-MM-dd HH:mm:ss}");
         }
 
         if (!context.Json)
@@ -124,6 +132,10 @@ internal static class JobsCommands
 
     private static string StateOf(Job job) => job.State.ToString().ToLowerInvariant();
 
+    private static string OwnerOf(Job job) => job.Priority == 0 ? job.Owner : $"{job.Owner} ({job.Priority:+0;-0})";
+
+    // A queued one waits for these; that others go first, the states above and below it show.
     private static string ProgressOf(Job job) =>
+        job is { State: JobState.Queued, Cores: > 0 } ? $"waits for {job.Cores} cores, {Text.Bytes(job.MemoryBytes)}" :
         job.Progress is not { Stage.Length: > 0 } progress ? "" : progress.Total > 0 ? $"{progress.Stage} {progress.Done}/{progress.Total} {progress.Unit}" : progress.Stage;
 }

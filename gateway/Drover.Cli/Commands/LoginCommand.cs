@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Drover.Client;
 using Drover.Protocol.Gateway.V1;
 using Spectre.Console;
 
@@ -18,7 +19,7 @@ internal static class LoginCommand
           cat key.txt | drover login
         """) { Forget }.Does(async (context, parse) =>
         {
-            Uri gateway = GatewayConnection.AddressOf(context.GatewayAddress);
+            Uri gateway = DroverClient.AddressOf(context.GatewayAddress);
             if (parse.GetValue(Forget))
             {
                 KeyFile.Delete(gateway);

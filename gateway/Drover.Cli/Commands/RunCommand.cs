@@ -36,7 +36,7 @@ internal static class RunCommand
 
         Example:
           drover run pipeline.yaml
-        """) { File, Detach, DryRun, RequestId }.Does(RunAsync);
+        """) { File, JobStart.Priority, Detach, DryRun, RequestId }.Does(RunAsync);
 
     private static async Task<int> RunAsync(CliContext context, ParseResult parse)
     {
@@ -50,7 +50,7 @@ internal static class RunCommand
         var request = new CreatePipelineRequest { RequestId = parse.GetValue(RequestId)!, Spec = spec, DryRun = parse.GetValue(DryRun) };
         if (request.RequestId.Length == 0)
             request.RequestId = Guid.NewGuid().ToString();
-        Pipeline pipeline = (await context.Gateway.CreatePipelineAsync(request, cancellationToken: context.Cancellation).ConfigureAwait(false)).Pipeline;
+        Pipeline pipeline = (await context.Gateway.CreatePipelineAsync(request, JobStart.Headers(parse), cancellationToken: context.Cancellation).ConfigureAwait(false)).Pipeline;
         if (request.DryRun)
         {
             context.Write(pipeline, () => $"{path}: {spec.Steps.Count} steps, nothing wrong");

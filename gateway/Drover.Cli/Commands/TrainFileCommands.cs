@@ -39,7 +39,7 @@ internal static class TrainFileCommands
 
             Example:
               drover train submit run.yaml
-            """) { Spec, JobStart.Detach }.Does(SubmitAsync),
+            """) { Spec, JobStart.Priority, JobStart.Detach }.Does(SubmitAsync),
         new Command("render", """
             Write a script that trains the run of a file on a cluster. It starts Drover in the allocation, whose ranks mpirun spreads over its
             nodes, and ends with the run. Submitted again, it goes on from the last checkpoint.
@@ -71,7 +71,7 @@ internal static class TrainFileCommands
         if (spec.Tokenizer.Length > 0)
             spec.Tokenizer = await inputs.ResolveAsync(spec.Tokenizer, folder).ConfigureAwait(false);
         var request = new CreateTrainingJobRequest { RequestId = JobStart.NewRequestId(), Spec = spec };
-        TrainingJob job = (await context.Trainer.CreateTrainingJobAsync(request, cancellationToken: context.Cancellation).ConfigureAwait(false)).Job;
+        TrainingJob job = (await context.Trainer.CreateTrainingJobAsync(request, JobStart.Headers(parse), cancellationToken: context.Cancellation).ConfigureAwait(false)).Job;
         return await JobStart.FollowAsync(context, parse, new JobSources(context).Trainings, job.Job, job, TrainStartCommand.Describe).ConfigureAwait(false);
     }
 

@@ -73,14 +73,14 @@ internal static class TrainStartCommand
         """)
     {
         Name, Model, Config, Checkpoint, Dataset, Buckets, Tokenizer, Steps, Epochs, GlobalBatch, MicroBatch, Ranks, Threads, LearningRate, Schedule, Warmup, WarmupRatio, DecayRatio, WeightDecay,
-        Neftune, Frozen, EmbeddingsOnly, PrecisionOption, DeviceOption, Optimizer, Recompute, RecomputeModeOption, RecomputeBlocks, OffloadActivations, HeadChunk, CheckpointEvery, CheckpointSeconds, KeepLast, KeepEvery, HeldOut, EvaluateEvery, Seed, DryRun, JobStart.Detach,
+        Neftune, Frozen, EmbeddingsOnly, PrecisionOption, DeviceOption, Optimizer, Recompute, RecomputeModeOption, RecomputeBlocks, OffloadActivations, HeadChunk, CheckpointEvery, CheckpointSeconds, KeepLast, KeepEvery, HeldOut, EvaluateEvery, Seed, DryRun, JobStart.Priority, JobStart.Detach,
     }.Does(RunAsync);
 
     private static async Task<int> RunAsync(CliContext context, ParseResult parse)
     {
         var request = new CreateTrainingJobRequest { RequestId = JobStart.NewRequestId(), DryRun = parse.GetValue(DryRun), Spec = Spec(parse) };
         await SetStartAsync(request.Spec, new InputUploader(context), parse).ConfigureAwait(false);
-        CreateTrainingJobResponse answer = await context.Trainer.CreateTrainingJobAsync(request, cancellationToken: context.Cancellation).ConfigureAwait(false);
+        CreateTrainingJobResponse answer = await context.Trainer.CreateTrainingJobAsync(request, JobStart.Headers(parse), cancellationToken: context.Cancellation).ConfigureAwait(false);
         if (request.DryRun)
         {
             PlanTables.Write(context, answer.Plan);

@@ -1,18 +1,26 @@
 using Drover.Protocol.Common.V1;
 using Spectre.Console;
+using Spectre.Console.Rendering;
 
 namespace Drover.Cli.Jobs;
 
-/// <summary>One bar a step, with loss and tokens per second, on a terminal.</summary>
+/// <summary>One bar a step, with loss and tokens per second, and the loss of the newest training as a curve, on a terminal.</summary>
 internal sealed class LiveScreen(CliContext context) : IJobScreen
 {
+    private const int CurveHeight = 8;
+    private const int MaxCurveWidth = 72;
     private readonly Dictionary<string, ProgressTask> _bars = new(StringComparer.Ordinal);
     private readonly Dictionary<string, string> _notes = new(StringComparer.Ordinal);
+    // Drawn by the terminal's own timer, while events come.
+    private readonly Lock _gate = new();
+    private LossCurve _curve = new();
+    private string _curveOf = "";
 
     public Task ShowAsync(IAsyncEnumerable<WatchedEvent> events) =>
         context.Terminal.Progress()
             .AutoClear(false)
             .Columns(new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn(), new PercentageColumn(), new ElapsedTimeColumn(), new RemainingTimeColumn())
+            .UseRenderHook((bars, _) => new Rows([bars, .. Curve()]))
             .StartAsync(async screen =>
             {
                 await foreach (WatchedEvent update in events.ConfigureAwait(false))
@@ -41,6 +49,7 @@ internal sealed class LiveScreen(CliContext context) : IJobScreen
             case JobEvent.EventOneofCase.StepMetrics:
                 _notes[name] = $"loss {Text.Loss(what.StepMetrics.Loss)}  {Text.Count(what.StepMetrics.TokensPerSecond)} tokens/s";
                 Bar(screen, name).Description = Describe(name, _notes[name]);
+                Draw(name, what.StepMetrics);
                 break;
             case JobEvent.EventOneofCase.Evaluation:
                 context.Terminal.MarkupLineInterpolated($"[dim]{name}:[/] {PlainScreen.Line(what.Evaluation)}");
@@ -50,6 +59,25 @@ internal sealed class LiveScreen(CliContext context) : IJobScreen
                 break;
             default:
                 break;
+        }
+    }
+
+    private void Draw(string name, StepMetrics metrics)
+    {
+        lock (_gate)
+        {
+            if (_curveOf != name)
+                (_curveOf, _curve) = (name, new LossCurve());
+            _curve.Add(metrics.Step, metrics.Loss);
+        }
+    }
+
+    private IEnumerable<IRenderable> Curve()
+    {
+        lock (_gate)
+        {
+            IReadOnlyList<string> lines = _curve.Draw(Math.Clamp(context.Terminal.Profile.Width - 12, 10, MaxCurveWidth), CurveHeight);
+            return lines.Count == 0 ? [] : [new Spectre.Console.Text($"\nloss of {_curveOf}\n{string.Join('\n', lines)}")];
         }
     }
 

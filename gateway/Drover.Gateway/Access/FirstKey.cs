@@ -42,7 +42,7 @@ internal sealed partial class FirstKey(
 
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
-    // Where `drover` looks (KeyFile of Drover.Cli).
+    // Where `drover` looks (KeyFile of Drover.Client).
     private void Hand(Uri address, string text)
     {
         string home = Environment.GetEnvironmentVariable("XDG_CONFIG_HOME") is { Length: > 0 } folder ? folder

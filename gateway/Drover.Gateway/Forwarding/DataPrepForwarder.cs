@@ -24,6 +24,9 @@ internal sealed class DataPrepForwarder(DataPrepService.DataPrepServiceClient cl
     public override Task WatchDatasetBuild(WatchDatasetBuildRequest request, IServerStreamWriter<WatchDatasetBuildResponse> responseStream, ServerCallContext context) =>
         Forward.StreamAsync<WatchDatasetBuildRequest, WatchDatasetBuildResponse>(Service, client.WatchDatasetBuild, request, responseStream, context);
 
+    public override Task<ListWorkersResponse> ListWorkers(ListWorkersRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<ListWorkersRequest, ListWorkersResponse>(Service, client.ListWorkersAsync, request, context);
+
     public override Task<GetDatasetResponse> GetDataset(GetDatasetRequest request, ServerCallContext context) =>
         Forward.UnaryAsync<GetDatasetRequest, GetDatasetResponse>(Service, client.GetDatasetAsync, request, context);
 

@@ -24,6 +24,12 @@ internal sealed class TrainerForwarder(TrainerService.TrainerServiceClient clien
     public override Task<CancelTrainingJobResponse> CancelTrainingJob(CancelTrainingJobRequest request, ServerCallContext context) =>
         Forward.UnaryAsync<CancelTrainingJobRequest, CancelTrainingJobResponse>(Service, client.CancelTrainingJobAsync, request, context);
 
+    public override Task<PauseTrainingJobResponse> PauseTrainingJob(PauseTrainingJobRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<PauseTrainingJobRequest, PauseTrainingJobResponse>(Service, client.PauseTrainingJobAsync, request, context);
+
+    public override Task<ResumeTrainingJobResponse> ResumeTrainingJob(ResumeTrainingJobRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<ResumeTrainingJobRequest, ResumeTrainingJobResponse>(Service, client.ResumeTrainingJobAsync, request, context);
+
     public override Task<ProfileTrainingJobResponse> ProfileTrainingJob(ProfileTrainingJobRequest request, ServerCallContext context) =>
         Forward.UnaryAsync<ProfileTrainingJobRequest, ProfileTrainingJobResponse>(Service, client.ProfileTrainingJobAsync, request, context);
 

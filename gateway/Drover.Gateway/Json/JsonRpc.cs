@@ -1,5 +1,6 @@
 using Drover.Errors;
 using Drover.Hosting;
+using Drover.Hosting.Security;
 using Google.Protobuf;
 using Google.Protobuf.Reflection;
 using Grpc.Core;
@@ -30,7 +31,7 @@ internal sealed class JsonRpc(IServiceProvider provider)
                 throw new DroverException(FailureCode.Unimplemented, "CLIENT_STREAM", $"{method} takes a stream of requests: call it by gRPC.");
             IMessage request = await ReadAsync(context, rpc).ConfigureAwait(false);
             CallInvoker invoker = provider.GetRequiredKeyedService<CallInvoker>(target);
-            var options = new CallOptions(cancellationToken: context.RequestAborted);
+            var options = new CallOptions(CallOrigin.HeadersOf(context), cancellationToken: context.RequestAborted);
             if (rpc.IsServerStreaming)
                 await StreamAsync(context, invoker.AsyncServerStreamingCall(MethodOf(rpc), null, options, request)).ConfigureAwait(false);
             else

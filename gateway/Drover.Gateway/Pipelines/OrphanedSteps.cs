@@ -6,7 +6,7 @@ using Drover.Protocol.Gateway.V1;
 namespace Drover.Gateway.Pipelines;
 
 /// <summary>
-/// Once at start: cancels the running step of a pipeline whose cancel was asked for just before the gateway died.
+/// Once at start: cancels or pauses the running step of a pipeline of which that was asked just before the gateway died.
 /// </summary>
 internal sealed class OrphanedSteps(PipelineStore store, JobQueue queue, StepRunner runner) : BackgroundService
 {
@@ -20,8 +20,11 @@ internal sealed class OrphanedSteps(PipelineStore store, JobQueue queue, StepRun
                 if (JobStates.IsTerminal(status.State))
                     continue;
                 JobEntry entry = queue.Get(pipeline, PipelineExecutor.KindName);
+                PipelineStep step = entry.Spec<PipelineSpec>().Steps.Single(s => s.Name == status.Name);
                 if (entry.Job.State == JobState.Cancelled)
-                    await CancelAsync(pipeline, entry.Spec<PipelineSpec>().Steps.Single(step => step.Name == status.Name), stoppingToken).ConfigureAwait(false);
+                    await TryAsync(runner.CancelAsync(pipeline, step, stoppingToken)).ConfigureAwait(false);
+                else if (entry.Job.State == JobState.Paused && status.State != JobState.Paused)
+                    await TryAsync(runner.PauseAsync(pipeline, step, stoppingToken)).ConfigureAwait(false);
             }
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
@@ -30,11 +33,11 @@ internal sealed class OrphanedSteps(PipelineStore store, JobQueue queue, StepRun
         }
     }
 
-    private async Task CancelAsync(string pipeline, PipelineStep step, CancellationToken cancellation)
+    private static async Task TryAsync(Task stopping)
     {
         try
         {
-            await runner.CancelAsync(pipeline, step, cancellation).ConfigureAwait(false);
+            await stopping.ConfigureAwait(false);
         }
         catch (DroverException)
         {

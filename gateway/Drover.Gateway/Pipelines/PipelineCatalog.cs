@@ -1,3 +1,4 @@
+using Drover.Errors;
 using Drover.Gateway.Inputs;
 using Drover.Jobs;
 using Drover.Protocol.Common.V1;
@@ -5,12 +6,12 @@ using Drover.Protocol.Gateway.V1;
 
 namespace Drover.Gateway.Pipelines;
 
-/// <summary>Pipelines as resources: checked and created once per request id, looked up, listed, cancelled.</summary>
-internal sealed class PipelineCatalog(JobQueue queue, PipelineStore store, PipelineHistory history, InputStore inputs, FinishedSteps finished)
+/// <summary>Pipelines as resources: checked and created once per request id, looked up, listed, paused, cancelled.</summary>
+internal sealed class PipelineCatalog(JobQueue queue, PipelineStore store, PipelineHistory history, InputStore inputs, FinishedSteps finished, StepRunner runner)
 {
     /// <summary>Checks a pipeline and, unless it is a dry run, creates its job.</summary>
-    /// <exception cref="Drover.Errors.DroverException">InvalidArgument, listing every problem; AlreadyExists.</exception>
-    public async Task<Pipeline> CreateAsync(CreatePipelineRequest request, CancellationToken cancellation)
+    /// <exception cref="DroverException">InvalidArgument, listing every problem; AlreadyExists.</exception>
+    public async Task<Pipeline> CreateAsync(CreatePipelineRequest request, JobTerms terms, CancellationToken cancellation)
     {
         PipelineSpec spec = request.Spec ?? new PipelineSpec();
         var problems = new List<string>(PipelineValidator.Check(spec));
@@ -24,21 +25,21 @@ internal sealed class PipelineCatalog(JobQueue queue, PipelineStore store, Pipel
         if (spec.Retry is not null)
             finished.Of(spec);
         if (!request.DryRun)
-            return Describe(queue.Create(PipelineExecutor.KindName, request.RequestId, spec));
+            return Describe(queue.Create(PipelineExecutor.KindName, request.RequestId, spec, terms));
         var pipeline = new Pipeline { Spec = spec };
         pipeline.Steps.Add(spec.Steps.Select(step => new StepStatus { Name = step.Name, State = JobState.Queued }));
         return pipeline;
     }
 
     /// <summary>Starts a pipeline that ended again, as a new one that takes finished steps over.</summary>
-    /// <exception cref="Drover.Errors.DroverException">NotFound; FailedPrecondition; InvalidArgument for a step that is none.</exception>
-    public Task<Pipeline> RetryAsync(RetryPipelineRequest request, CancellationToken cancellation)
+    /// <exception cref="DroverException">NotFound; FailedPrecondition; InvalidArgument for a step that is none.</exception>
+    public Task<Pipeline> RetryAsync(RetryPipelineRequest request, JobTerms terms, CancellationToken cancellation)
     {
         PipelineSpec spec = queue.Get(request.Name, PipelineExecutor.KindName).Spec<PipelineSpec>();
         string from = request.FromStep.Length > 0 ? request.FromStep
             : spec.Steps.FirstOrDefault(step => store.FindStep(request.Name, step.Name)?.State != JobState.Succeeded)?.Name ?? spec.Steps[^1].Name;
         spec.Retry = new RetrySource { Pipeline = request.Name, FromStep = from };
-        return CreateAsync(new CreatePipelineRequest { RequestId = request.RequestId, Spec = spec }, cancellation);
+        return CreateAsync(new CreatePipelineRequest { RequestId = request.RequestId, Spec = spec }, terms, cancellation);
     }
 
     /// <summary>A pipeline that must be there.</summary>
@@ -60,9 +61,41 @@ internal sealed class PipelineCatalog(JobQueue queue, PipelineStore store, Pipel
     /// <summary>Asks a pipeline to stop; its running step is cancelled.</summary>
     public async Task<Pipeline> CancelAsync(string name, CancellationToken cancellation)
     {
-        queue.Cancel(name, PipelineExecutor.KindName);
+        JobState before = queue.Get(name, PipelineExecutor.KindName).Job.State;
+        JobEntry entry = queue.Cancel(name, PipelineExecutor.KindName);
+        // Nothing runs it: the step's job that stands is ended here.
+        if (before == JobState.Paused && Begun(entry) is { } step)
+            await runner.CancelAsync(name, step, cancellation).ConfigureAwait(false);
         return await GetAsync(name, cancellation).ConfigureAwait(false);
     }
+
+    /// <summary>Asks a pipeline to break off until it is resumed.</summary>
+    public async Task<Pipeline> PauseAsync(string name, CancellationToken cancellation)
+    {
+        queue.Pause(name, PipelineExecutor.KindName);
+        return await GetAsync(name, cancellation).ConfigureAwait(false);
+    }
+
+    /// <summary>Lets a paused pipeline go on: first the job of its step, then itself, so that what fails changes nothing.</summary>
+    public async Task<Pipeline> ResumeAsync(string name, CancellationToken cancellation)
+    {
+        JobEntry entry = queue.Get(name, PipelineExecutor.KindName);
+        if (entry.Job.State == JobState.Paused && Begun(entry) is { } step)
+            await runner.ResumeAsync(name, step, cancellation).ConfigureAwait(false);
+        queue.Resume(name, PipelineExecutor.KindName);
+        return await GetAsync(name, cancellation).ConfigureAwait(false);
+    }
+
+    /// <summary>The job of the training that runs now.</summary>
+    /// <exception cref="DroverException">NotFound; FailedPrecondition when none does.</exception>
+    public string RunningTraining(string name) =>
+        Begun(queue.Get(name, PipelineExecutor.KindName)) is { WorkCase: PipelineStep.WorkOneofCase.Train } step
+            ? store.FindStep(name, step.Name)!.Job
+            : throw new DroverException(FailureCode.FailedPrecondition, "NO_TRAINING_RUNS", $"No training of '{name}' runs now: there is nothing to save.");
+
+    // The step that has a job which has not ended.
+    private PipelineStep? Begun(JobEntry entry) =>
+        entry.Spec<PipelineSpec>().Steps.FirstOrDefault(step => store.FindStep(entry.Job.Name, step.Name) is { Job.Length: > 0 } status && !JobStates.IsTerminal(status.State));
 
     private Pipeline Describe(JobEntry entry)
     {

@@ -61,6 +61,14 @@ internal sealed class PipelineExecutor(PipelineStore store, PipelineHistory hist
             await runner.CancelAsync(job.Name, step, lifetime.ApplicationStopping).ConfigureAwait(false);
             throw;
         }
+        catch (OperationCanceledException) when (cancellation.IsCancellationRequested && queue.Get(job.Name, Kind).Job.State == JobState.Pausing)
+        {
+            await runner.PauseAsync(job.Name, step, lifetime.ApplicationStopping).ConfigureAwait(false);
+            // It may have been cancelled meanwhile.
+            if (queue.Get(job.Name, Kind).Job.State == JobState.Cancelling)
+                await runner.CancelAsync(job.Name, step, lifetime.ApplicationStopping).ConfigureAwait(false);
+            throw;
+        }
     }
 
     private static IMessage Resolve(PipelineSpec spec, PipelineStep step, Dictionary<string, StepStatus> outputs)

@@ -4,6 +4,7 @@ using Drover.Jobs;
 using Drover.Protocol.Common.V1;
 using Drover.Protocol.Gateway.V1;
 using Google.Protobuf;
+using Grpc.Core;
 
 namespace Drover.Gateway.Pipelines;
 
@@ -11,7 +12,7 @@ namespace Drover.Gateway.Pipelines;
 /// Does one step: makes its job (once, whatever happens: the request id is the pipeline's job and the step's name), copies
 /// its events into the pipeline's row from where the row ends, and keeps its outputs. Begun again after a crash, it goes on.
 /// </summary>
-internal sealed class StepRunner(PipelineStore store, ServiceRetry retry, IEnumerable<IStepWork> works, IHostApplicationLifetime lifetime)
+internal sealed class StepRunner(PipelineStore store, ServiceRetry retry, IEnumerable<IStepWork> works, JobQueue queue, IHostApplicationLifetime lifetime)
 {
     private readonly Dictionary<PipelineStep.WorkOneofCase, IStepWork> _works = works.ToDictionary(work => work.Kind);
 
@@ -28,10 +29,11 @@ internal sealed class StepRunner(PipelineStore store, ServiceRetry retry, IEnume
         void Waiting(string message) => pipeline.Log(LogLine.Types.Severity.Warning, message);
         if (status.Job.Length == 0)
         {
+            Metadata headers = JobTerms.HeadersOf(queue.Get(pipeline.Name, PipelineExecutor.KindName).Job);
             try
             {
                 // Not the pipeline's token: a cancel during the call must not leave a job that nobody knows of.
-                await retry.RunAsync(work.Service, Waiting, async _ => status.Job = (await work.CreateAsync($"{pipeline.Name}/{step.Name}", spec, lifetime.ApplicationStopping).ConfigureAwait(false)).Name, cancellation).ConfigureAwait(false);
+                await retry.RunAsync(work.Service, Waiting, async _ => status.Job = (await work.CreateAsync($"{pipeline.Name}/{step.Name}", spec, headers, lifetime.ApplicationStopping).ConfigureAwait(false)).Name, cancellation).ConfigureAwait(false);
             }
             catch (DroverException e)
             {
@@ -63,7 +65,28 @@ internal sealed class StepRunner(PipelineStore store, ServiceRetry retry, IEnume
         await FollowAsync(pipeline, status, work, _ => { }, cancellation).ConfigureAwait(false);
     }
 
-    private async Task<Job> FollowAsync(string pipeline, StepStatus status, IStepWork work, Action<string> waiting, CancellationToken cancellation)
+    /// <summary>Asks the job of a running step to break off and waits until it has; jobs that cannot go on to their end by themselves.</summary>
+    public async Task PauseAsync(string pipeline, PipelineStep step, CancellationToken cancellation)
+    {
+        StepStatus? status = store.FindStep(pipeline, step.Name);
+        if (status is null || status.Job.Length == 0 || JobStates.IsTerminal(status.State))
+            return;
+        IStepWork work = _works[step.WorkCase];
+        bool pauses = false;
+        await retry.RunAsync(work.Service, _ => { }, async _ => pauses = await work.PauseAsync(status.Job, cancellation).ConfigureAwait(false), cancellation).ConfigureAwait(false);
+        if (pauses)
+            await FollowAsync(pipeline, status, work, _ => { }, cancellation, untilPaused: true).ConfigureAwait(false);
+    }
+
+    /// <summary>Lets the paused job of a step go on, if it has one.</summary>
+    /// <exception cref="RpcException">What the service says; Unavailable where it does not answer.</exception>
+    public async Task ResumeAsync(string pipeline, PipelineStep step, CancellationToken cancellation)
+    {
+        if (store.FindStep(pipeline, step.Name) is { Job.Length: > 0 } status && !JobStates.IsTerminal(status.State))
+            await _works[step.WorkCase].ResumeAsync(status.Job, cancellation).ConfigureAwait(false);
+    }
+
+    private async Task<Job> FollowAsync(string pipeline, StepStatus status, IStepWork work, Action<string> waiting, CancellationToken cancellation, bool untilPaused = false)
     {
         StepOutcome? outcome = null;
         await retry.RunAsync(
@@ -79,11 +102,13 @@ internal sealed class StepRunner(PipelineStore store, ServiceRetry retry, IEnume
                         store.Append(pipeline, status.Name, update);
                         if (update.EventCase == JobEvent.EventOneofCase.StateChanged && !JobStates.IsTerminal(update.StateChanged))
                             Save(pipeline, status, update.StateChanged);
+                        if (untilPaused && update.StateChanged == JobState.Paused)
+                            break;
                     }
 
                     outcome = await work.GetAsync(status.Job, cancellation).ConfigureAwait(false);
                 }
-                while (!JobStates.IsTerminal(outcome.Job.State));
+                while (!JobStates.IsTerminal(outcome.Job.State) && !(untilPaused && outcome.Job.State == JobState.Paused));
             },
             cancellation).ConfigureAwait(false);
         status.Outputs.Clear();

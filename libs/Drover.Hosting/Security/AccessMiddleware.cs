@@ -32,6 +32,7 @@ internal sealed class AccessMiddleware(RequestDelegate next, Authenticator authe
             if (!RpcScopes.Allow(caller.Scopes, asked))
                 throw Forbid(caller, rpc, asked);
             limits.TakeCall(caller);
+            CallOrigin.Settle(context, caller);
         }
         catch (DroverException e)
         {

@@ -15,6 +15,7 @@ public static class RpcScopes
         ["StreamText"] = Scopes.Submit,
         ["ProfileTrainingJob"] = Scopes.Submit,
         ["SaveTrainingJob"] = Scopes.Submit,
+        ["SavePipeline"] = Scopes.Submit,
         ["RetryPipeline"] = Scopes.Submit,
         // Only between services.
         ["LeaseTask"] = Scopes.Service,

@@ -85,7 +85,7 @@ internal sealed class CheckpointGrpcService(
     public override Task<CreateExportResponse> CreateExport(CreateExportRequest request, ServerCallContext context)
     {
         ExportRules.Check(request.Spec);
-        return Task.FromResult(new CreateExportResponse { Export = Describe(jobs.Create(ExportExecutor.JobKind, request.RequestId, request.Spec)) });
+        return Task.FromResult(new CreateExportResponse { Export = Describe(jobs.Create(ExportExecutor.JobKind, request.RequestId, request.Spec, JobTerms.Of(context))) });
     }
 
     public override Task<GetExportResponse> GetExport(GetExportRequest request, ServerCallContext context) =>

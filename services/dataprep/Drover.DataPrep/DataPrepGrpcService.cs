@@ -12,7 +12,7 @@ using Grpc.Core;
 namespace Drover.DataPrep;
 
 /// <summary>Dataset builds as jobs.</summary>
-internal sealed class DataPrepGrpcService(JobQueue jobs, IObjectStore store, TokenizerCache tokenizers, DataPrepFolders folders) : DataPrepService.DataPrepServiceBase
+internal sealed class DataPrepGrpcService(JobQueue jobs, IObjectStore store, TokenizerCache tokenizers, BuildCoordinator coordinator, DataPrepFolders folders) : DataPrepService.DataPrepServiceBase
 {
     private const int MostRows = 100;
 
@@ -20,7 +20,7 @@ internal sealed class DataPrepGrpcService(JobQueue jobs, IObjectStore store, Tok
     {
         DatasetSpec spec = request.Spec ?? new DatasetSpec();
         await new SpecChecker(store).CheckAsync(spec, context.CancellationToken).ConfigureAwait(false);
-        return new CreateDatasetBuildResponse { Build = Describe(jobs.Create(DatasetBuildExecutor.KindName, request.RequestId, spec)) };
+        return new CreateDatasetBuildResponse { Build = Describe(jobs.Create(DatasetBuildExecutor.KindName, request.RequestId, spec, JobTerms.Of(context))) };
     }
 
     public override Task<GetDatasetBuildResponse> GetDatasetBuild(GetDatasetBuildRequest request, ServerCallContext context) =>
@@ -36,6 +36,9 @@ internal sealed class DataPrepGrpcService(JobQueue jobs, IObjectStore store, Tok
 
     public override Task<CancelDatasetBuildResponse> CancelDatasetBuild(CancelDatasetBuildRequest request, ServerCallContext context) =>
         Task.FromResult(new CancelDatasetBuildResponse { Build = Describe(jobs.Cancel(request.Name, DatasetBuildExecutor.KindName)) });
+
+    public override Task<ListWorkersResponse> ListWorkers(ListWorkersRequest request, ServerCallContext context) =>
+        Task.FromResult(new ListWorkersResponse { Workers = { coordinator.Workers() } });
 
     public override async Task WatchDatasetBuild(WatchDatasetBuildRequest request, IServerStreamWriter<WatchDatasetBuildResponse> responseStream, ServerCallContext context)
     {

@@ -16,7 +16,7 @@ internal sealed class DataPrepWorkerGrpcService(BuildCoordinator coordinator, IH
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);
         try
         {
-            return await coordinator.LeaseAsync(LongestWait, stop.Token).ConfigureAwait(false);
+            return await coordinator.LeaseAsync(LongestWait, stop.Token, request.Worker).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {

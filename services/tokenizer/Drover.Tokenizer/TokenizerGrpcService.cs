@@ -79,7 +79,7 @@ internal sealed class TokenizerGrpcService(TokenizerCatalog catalog, ChatRendere
     public override async Task<CreateTokenizerTrainingResponse> CreateTokenizerTraining(CreateTokenizerTrainingRequest request, ServerCallContext context)
     {
         await checks.CheckAsync(request.Spec, context.CancellationToken);
-        return new CreateTokenizerTrainingResponse { Training = Training(queue.Create(TokenizerTrainingExecutor.JobKind, request.RequestId, request.Spec)) };
+        return new CreateTokenizerTrainingResponse { Training = Training(queue.Create(TokenizerTrainingExecutor.JobKind, request.RequestId, request.Spec, JobTerms.Of(context))) };
     }
 
     public override Task<GetTokenizerTrainingResponse> GetTokenizerTraining(GetTokenizerTrainingRequest request, ServerCallContext context) =>
@@ -88,7 +88,7 @@ internal sealed class TokenizerGrpcService(TokenizerCatalog catalog, ChatRendere
     public override async Task<CreateExpansionResponse> CreateExpansion(CreateExpansionRequest request, ServerCallContext context)
     {
         await checks.CheckAsync(request.Spec, context.CancellationToken);
-        return new CreateExpansionResponse { Expansion = Expansion(queue.Create(ExpansionExecutor.JobKind, request.RequestId, request.Spec)) };
+        return new CreateExpansionResponse { Expansion = Expansion(queue.Create(ExpansionExecutor.JobKind, request.RequestId, request.Spec, JobTerms.Of(context))) };
     }
 
     public override Task<GetExpansionResponse> GetExpansion(GetExpansionRequest request, ServerCallContext context) =>

@@ -15,7 +15,7 @@ internal sealed class TrainerGrpcService(JobQueue queue, TrainingChecks checks, 
         TrainingPlan plan = (await checks.CheckAsync(spec, context.CancellationToken).ConfigureAwait(false)).Plan;
         TrainingJob job = request.DryRun
             ? new TrainingJob { Spec = spec }
-            : await DescribeAsync(queue.Create(TrainingExecutor.JobKind, request.RequestId, spec), context.CancellationToken).ConfigureAwait(false);
+            : await DescribeAsync(queue.Create(TrainingExecutor.JobKind, request.RequestId, spec, TrainingCapacity.Terms(JobTerms.Of(context), spec, plan)), context.CancellationToken).ConfigureAwait(false);
         return new CreateTrainingJobResponse { Job = job, Plan = plan };
     }
 
@@ -50,6 +50,12 @@ internal sealed class TrainerGrpcService(JobQueue queue, TrainingChecks checks, 
     public override async Task<CancelTrainingJobResponse> CancelTrainingJob(CancelTrainingJobRequest request, ServerCallContext context) =>
         new() { Job = await DescribeAsync(queue.Cancel(request.Name, TrainingExecutor.JobKind), context.CancellationToken).ConfigureAwait(false) };
 
+    public override async Task<PauseTrainingJobResponse> PauseTrainingJob(PauseTrainingJobRequest request, ServerCallContext context) =>
+        new() { Job = await DescribeAsync(queue.Pause(request.Name, TrainingExecutor.JobKind), context.CancellationToken).ConfigureAwait(false) };
+
+    public override async Task<ResumeTrainingJobResponse> ResumeTrainingJob(ResumeTrainingJobRequest request, ServerCallContext context) =>
+        new() { Job = await DescribeAsync(queue.Resume(request.Name, TrainingExecutor.JobKind), context.CancellationToken).ConfigureAwait(false) };
+
     public override Task<ProfileTrainingJobResponse> ProfileTrainingJob(ProfileTrainingJobRequest request, ServerCallContext context)
     {
         JobEntry entry = queue.Get(request.Name, TrainingExecutor.JobKind);
@@ -74,7 +80,7 @@ internal sealed class TrainerGrpcService(JobQueue queue, TrainingChecks checks, 
     {
         EvaluationSpec spec = request.Spec ?? new EvaluationSpec();
         await checks.CheckAsync(spec, context.CancellationToken).ConfigureAwait(false);
-        return new CreateEvaluationResponse { Evaluation = Describe(queue.Create(EvaluationExecutor.JobKind, request.RequestId, spec)) };
+        return new CreateEvaluationResponse { Evaluation = Describe(queue.Create(EvaluationExecutor.JobKind, request.RequestId, spec, JobTerms.Of(context))) };
     }
 
     public override Task<GetEvaluationResponse> GetEvaluation(GetEvaluationRequest request, ServerCallContext context) =>

@@ -17,6 +17,7 @@ public static class TrainerModule
             .Bind(builder.Configuration.GetSection("Trainer"))
             .Validate(o => o.MpirunPath.Length > 0, "Trainer:MpirunPath is empty.")
             .Validate(o => o.HostFile.Length == 0 || File.Exists(o.HostFile), "Trainer:HostFile names no file. Write one machine a line, e.g. 'node1 slots=4', or leave it empty to train on this machine.")
+            .Validate(o => o.Cores >= -1, "Trainer:Cores is a number of cores, 0 for those of this machine, or -1.")
             .Validate(o => o.Binding is RankBinding.None or RankBinding.Cores, "Trainer:Binding is 'none' or 'cores'.");
         builder.Services.AddSingleton(p => p.GetRequiredService<IOptions<TrainerOptions>>().Value);
         builder.Services.AddSingleton(new WorkFolder(DroverHost.DataFolder(builder.Configuration, "work/trainer")));
@@ -31,6 +32,7 @@ public static class TrainerModule
         builder.Services.AddSingleton<ModelReferences>();
         builder.Services.AddSingleton<TextWork>();
         builder.Services.AddDroverClient<CheckpointService.CheckpointServiceClient>(ServiceNames.Checkpoint);
+        builder.Services.AddSingleton(p => TrainingCapacity.Of(p.GetRequiredService<TrainerOptions>()));
         builder.Services.AddJobs(builder.Configuration);
         builder.Services.AddJobExecutor<TrainingExecutor>();
         builder.Services.AddJobExecutor<EvaluationExecutor>();

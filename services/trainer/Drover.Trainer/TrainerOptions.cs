@@ -24,6 +24,12 @@ public sealed record TrainerOptions
     /// </summary>
     public string Binding { get; set; } = RankBinding.None;
 
+    /// <summary>
+    /// Cores that trainings use together: one that would need more than are free waits. 0: those of this machine; -1: neither cores nor
+    /// memory are counted, only Jobs:Slots. With a host file nothing is counted.
+    /// </summary>
+    public int Cores { get; set; }
+
     /// <summary>How long a service that is told to stop (SIGTERM) waits for its ranks to end their step and save, default 20; 0: they are ended at once.</summary>
     public int StopSeconds { get; set; } = 20;
 }

@@ -51,7 +51,7 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
                 throw failure;
             if (attempt.Ended is { } ended && outcome.ExitCode == 0)
             {
-                if (ended.Stopped && cancellation.IsCancellationRequested && !IsCancelled(job))
+                if (ended.Stopped && cancellation.IsCancellationRequested && StateOf(job) != JobState.Cancelling)
                     throw new OperationCanceledException(cancellation);
                 if (!ended.Stopped && stage != stages[^1])
                 {
@@ -75,6 +75,9 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
                 continue;
             }
 
+            // A rank that dies while it is paused costs the steps since the last checkpoint and no restart.
+            if (cancellation.IsCancellationRequested && StateOf(job) == JobState.Pausing)
+                throw new OperationCanceledException(cancellation);
             (string What, long Step)? fault = outcome.IsFault ? (outcome.Fault, attempt.Step) : null;
             if (fault is not null && fault == lastFault)
                 throw Repeated(outcome, spec, attempt.Step);
@@ -100,12 +103,12 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
         WorkerSpec worker = TrainingSpecs.ForWorkers(launcher.NewSpec(folder), stage.Spec, attempt.Latest?.Name ?? "", name, firstBatch, stage.Stage is { } its ? (its, spec) : null);
         job.Report("starting", attempt.Latest?.Step ?? 0, stage.Stage?.RunSteps ?? spec.Steps, "steps");
         using var kill = new CancellationTokenSource();
-        // A cancel asks the ranks to stop after the running step and to save. So does the end of the whole service, which waits for that only
+        // A cancel or a pause asks the ranks to stop after the running step and to save. So does the end of the whole service, which waits for that only
         // so long; the job goes on from the last checkpoint at the next start.
         using CancellationTokenRegistration asked = cancellation.Register(() =>
         {
             RunningAttempts.AskToStop(folder);
-            if (!IsCancelled(job))
+            if (StateOf(job) is not (JobState.Cancelling or JobState.Pausing))
                 kill.CancelAfter(TimeSpan.FromSeconds(options.StopSeconds));
         });
         running.Begin(job.Name, folder);
@@ -124,7 +127,7 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
         }
     }
 
-    private bool IsCancelled(JobContext job) => queue.Get(job.Name, JobKind).Job.State == JobState.Cancelling;
+    private JobState StateOf(JobContext job) => queue.Get(job.Name, JobKind).Job.State;
 
     private async Task HandleAsync(WorkerEvent update, Attempt attempt)
     {

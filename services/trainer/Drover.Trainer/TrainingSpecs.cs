@@ -109,6 +109,9 @@ internal static partial class TrainingSpecs
     /// <summary>Ranks; 0 means 1.</summary>
     public static int Ranks(TrainingSpec spec) => Math.Max(1, spec.Ranks);
 
+    /// <summary>Threads of each rank; 0 divides this machine's cores.</summary>
+    public static int Threads(TrainingSpec spec) => spec.ThreadsPerRank > 0 ? spec.ThreadsPerRank : Math.Max(1, Environment.ProcessorCount / Ranks(spec));
+
     /// <summary>Rows of a micro-batch; 0 means 1.</summary>
     public static int MicroBatchRows(TrainingSpec spec) => Math.Max(1, spec.MicroBatchRows);
 
@@ -152,7 +155,7 @@ internal static partial class TrainingSpecs
         OptimizerSpec optimizer = spec.Optimizer ?? new OptimizerSpec();
         return blank with
         {
-            Threads = spec.ThreadsPerRank > 0 ? spec.ThreadsPerRank : Math.Max(1, Environment.ProcessorCount / Ranks(spec)),
+            Threads = Threads(spec),
             Device = NameOf(spec.Device),
             Precision = NameOf(spec.Precision),
             MicroBatchRows = MicroBatchRows(spec),

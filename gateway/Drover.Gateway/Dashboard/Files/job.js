@@ -79,16 +79,30 @@ export class JobPage {
   draw() {
     const { job, steps } = this.resource;
     document.title = `${this.title} · ${stateOf(job.state)} · Drover`;
-    const stop = !isOver(job.state) && element("button", { type: "button", class: "danger", onclick: () => this.source.cancel().catch((e) => say(e.message)) }, "Stop");
+    const button = (text, act, kind) => element("button", { type: "button", class: kind, onclick: () => this.act(act) }, text);
+    const state = stateOf(job.state), trains = steps ? steps.some((s) => s.state === "JOB_STATE_RUNNING" && this.training.has(s.name)) : state === "running";
+    const acts = isOver(job.state) ? [] : [
+      ...(this.source.pause && ["queued", "running"].includes(state) ? [button("Pause", this.source.pause)] : []),
+      ...(this.source.resume && state === "paused" ? [button("Resume", this.source.resume)] : []),
+      ...(this.source.save && state === "running" && trains ? [button("Save a checkpoint", this.source.save)] : []),
+      button("Stop", this.source.cancel, "danger")];
     this.put("head",
       element("h1", {}, this.title),
-      element("p", {}, badge(job.state), element("span", { class: "soft" }, ` · ${job.name} · created ${clock(job.createTime)}${job.startTime ? ` · ${isOver(job.state) ? "took" : "for"} ${duration(job)}` : ""}${job.attempt > 1 ? ` · attempt ${job.attempt}` : ""}`)),
+      element("p", {}, badge(job.state), element("span", { class: "soft" }, ` · ${job.name} · ${job.owner ? `for ${job.owner}${job.priority ? ` at priority ${job.priority}` : ""} · ` : ""}created ${clock(job.createTime)}${job.startTime ? ` · ${isOver(job.state) ? "took" : "for"} ${duration(job)}` : ""}${job.attempt > 1 ? ` · attempt ${job.attempt}` : ""}`)),
       ...(job.failure ? [element("p", { class: "failure", role: "alert" }, job.failure.message)] : []),
       ...(steps || isOver(job.state) ? [] : [element("p", {}, progress(this.progress.get("") ?? job.progress, this.title))]),
-      ...(stop ? [stop] : []));
+      ...(acts.length > 0 ? [element("p", { class: "acts" }, acts)] : []));
     if (steps) this.put("steps", element("h2", {}, "Steps"), table("Steps", ["Step", "State", "Progress", "Outputs"], steps.map((s) => [element("b", {}, s.name), badge(s.state), s.state === "JOB_STATE_RUNNING" ? progress(this.progress.get(s.name), s.name) : "", Object.entries(s.outputs).map(([k, v]) => element("div", {}, element("span", { class: "soft" }, `${k} `), Number.isFinite(Number(v)) && v !== "" ? short(Number(v)) : v))]), ""));
     this.drawCurves();
     if (this.checkpoints.length > 0) this.put("saved", element("h2", {}, "Checkpoints"), table("Checkpoints", ["Checkpoint", "#Step", "Published"], this.checkpoints, ""));
+  }
+
+  async act(act) {
+    try {
+      await act();
+      this.resource = await this.source.get();
+      this.draw();
+    } catch (e) { say(e.message); this.write(new Date().toISOString(), "error", "", e.message); }
   }
 
   drawCurves() {

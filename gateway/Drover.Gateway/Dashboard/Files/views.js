@@ -41,8 +41,11 @@ export const jobs = (main, signal) => every(main, signal, 3, async () => {
     return [];
   })));
   const all = lists.flat().sort((a, b) => b.createTime.localeCompare(a.createTime));
-  const rows = all.map((job) => [link(job.name, job.kind === "pipeline" ? "pipelines" : "jobs"), badge(job.state), job.failure?.message ?? (isOver(job.state) ? "" : progress(job.progress, job.name)), `${job.attempt}`, clock(job.createTime), duration(job)]);
-  return [element("h1", {}, "Jobs"), ...silent.map((text) => element("p", { class: "failure" }, text)), table("Jobs of all services, newest first", ["Job", "State", "Progress", "#Attempt", "Created", "Took"], rows, "No job yet.")];
+  const rows = all.map((job) => [link(job.name, job.kind === "pipeline" ? "pipelines" : "jobs"), `${job.owner}${job.priority ? ` (${job.priority})` : ""}`, badge(job.state), job.failure?.message ?? (isOver(job.state) ? "" : job.state === "JOB_STATE_QUEUED" && job.cores > 0 ? `waits for ${job.cores} cores, ${bytes(job.memoryBytes)}` : progress(job.progress, job.name)), `${job.attempt}`, clock(job.createTime), duration(job)]);
+  const { workers } = await call("DataPrepService", "ListWorkers", {}, signal).catch(() => ({ workers: [] }));
+  const working = workers.map((w) => [w.name, w.dataset || "waits for a task", w.dataset ? `${Number(w.task) + 1} of ${w.tasks}` : "", w.dataset ? progress({ stage: w.phase === "TASK_PHASE_SIGNATURES" ? "looking for duplicates" : "writing rows", done: w.doneBytes, total: w.totalBytes, unit: "bytes" }, w.name) : ""]);
+  const hands = workers.length === 0 ? [] : [element("h2", {}, "Workers of data preparation"), table("Workers of data preparation", ["Worker", "Dataset", "Task", "Progress"], working, "")];
+  return [element("h1", {}, "Jobs"), ...silent.map((text) => element("p", { class: "failure" }, text)), table("Jobs of all services, newest first", ["Job", "For", "State", "Progress", "#Attempt", "Created", "Took"], rows, "No job yet."), ...hands];
 });
 
 export const models = (main, signal) => every(main, signal, 10, async () => {
@@ -76,5 +79,7 @@ export async function job(main, signal, name) {
     await call(service, `Cancel${events}`, { name: `jobs/${name}` });
     say(`${name} is asked to stop`);
   };
-  await new JobPage(main, signal, { service, watch: `Watch${events}`, get, cancel, name }).run();
+  const act = (verb, done) => async () => { await call(service, `${verb}${resource}`, { name: `jobs/${name}` }); say(`${name} ${done}`); };
+  const pausable = ["pipeline", "training"].includes(word) ? { pause: act("Pause", "is asked to pause"), resume: act("Resume", "goes on"), save: act("Save", "saves a checkpoint after its step") } : {};
+  await new JobPage(main, signal, { service, watch: `Watch${events}`, get, cancel, name, ...pausable }).run();
 }

@@ -3,6 +3,7 @@ using Drover.Protocol.Common.V1;
 using Drover.Protocol.DataPrep.V1;
 using Drover.Protocol.Gateway.V1;
 using Google.Protobuf;
+using Grpc.Core;
 
 namespace Drover.Gateway.Pipelines.Steps;
 
@@ -13,8 +14,8 @@ internal sealed class DatasetStep(DataPrepService.DataPrepServiceClient client) 
 
     public string Service => ServiceNames.DataPrep;
 
-    public async Task<Job> CreateAsync(string requestId, IMessage spec, CancellationToken cancellation) =>
-        (await client.CreateDatasetBuildAsync(new CreateDatasetBuildRequest { RequestId = requestId, Spec = (DatasetSpec)spec }, cancellationToken: cancellation).ConfigureAwait(false)).Build.Job;
+    public async Task<Job> CreateAsync(string requestId, IMessage spec, Metadata headers, CancellationToken cancellation) =>
+        (await client.CreateDatasetBuildAsync(new CreateDatasetBuildRequest { RequestId = requestId, Spec = (DatasetSpec)spec }, headers, cancellationToken: cancellation).ConfigureAwait(false)).Build.Job;
 
     public async Task<StepOutcome> GetAsync(string job, CancellationToken cancellation)
     {

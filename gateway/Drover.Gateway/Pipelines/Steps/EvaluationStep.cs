@@ -4,6 +4,7 @@ using Drover.Protocol.Common.V1;
 using Drover.Protocol.Gateway.V1;
 using Drover.Protocol.Trainer.V1;
 using Google.Protobuf;
+using Grpc.Core;
 
 namespace Drover.Gateway.Pipelines.Steps;
 
@@ -14,8 +15,8 @@ internal sealed class EvaluationStep(TrainerService.TrainerServiceClient client)
 
     public string Service => ServiceNames.Trainer;
 
-    public async Task<Job> CreateAsync(string requestId, IMessage spec, CancellationToken cancellation) =>
-        (await client.CreateEvaluationAsync(new CreateEvaluationRequest { RequestId = requestId, Spec = (EvaluationSpec)spec }, cancellationToken: cancellation).ConfigureAwait(false)).Evaluation.Job;
+    public async Task<Job> CreateAsync(string requestId, IMessage spec, Metadata headers, CancellationToken cancellation) =>
+        (await client.CreateEvaluationAsync(new CreateEvaluationRequest { RequestId = requestId, Spec = (EvaluationSpec)spec }, headers, cancellationToken: cancellation).ConfigureAwait(false)).Evaluation.Job;
 
     public async Task<StepOutcome> GetAsync(string job, CancellationToken cancellation)
     {

@@ -3,6 +3,7 @@ using Drover.Protocol.Checkpoint.V1;
 using Drover.Protocol.Common.V1;
 using Drover.Protocol.Gateway.V1;
 using Google.Protobuf;
+using Grpc.Core;
 
 namespace Drover.Gateway.Pipelines.Steps;
 
@@ -13,8 +14,8 @@ internal sealed class ExportStep(CheckpointService.CheckpointServiceClient clien
 
     public string Service => ServiceNames.Checkpoint;
 
-    public async Task<Job> CreateAsync(string requestId, IMessage spec, CancellationToken cancellation) =>
-        (await client.CreateExportAsync(new CreateExportRequest { RequestId = requestId, Spec = (ExportSpec)spec }, cancellationToken: cancellation).ConfigureAwait(false)).Export.Job;
+    public async Task<Job> CreateAsync(string requestId, IMessage spec, Metadata headers, CancellationToken cancellation) =>
+        (await client.CreateExportAsync(new CreateExportRequest { RequestId = requestId, Spec = (ExportSpec)spec }, headers, cancellationToken: cancellation).ConfigureAwait(false)).Export.Job;
 
     public async Task<StepOutcome> GetAsync(string job, CancellationToken cancellation)
     {

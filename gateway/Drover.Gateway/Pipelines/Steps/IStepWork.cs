@@ -1,6 +1,7 @@
 using Drover.Protocol.Common.V1;
 using Drover.Protocol.Gateway.V1;
 using Google.Protobuf;
+using Grpc.Core;
 
 namespace Drover.Gateway.Pipelines.Steps;
 
@@ -13,8 +14,8 @@ internal interface IStepWork
     /// <summary>The service that does it.</summary>
     string Service { get; }
 
-    /// <summary>The job of this request id: made, or found when it was made before.</summary>
-    Task<Job> CreateAsync(string requestId, IMessage spec, CancellationToken cancellation);
+    /// <summary>The job of this request id: made, or found when it was made before. The headers say for whom, and how urgent it is.</summary>
+    Task<Job> CreateAsync(string requestId, IMessage spec, Metadata headers, CancellationToken cancellation);
 
     /// <summary>The job as it is, and its outputs when it succeeded.</summary>
     Task<StepOutcome> GetAsync(string job, CancellationToken cancellation);
@@ -24,6 +25,13 @@ internal interface IStepWork
 
     /// <summary>Asks the job to stop.</summary>
     Task CancelAsync(string job, CancellationToken cancellation);
+
+    /// <summary>Asks the job to break off until it is resumed.</summary>
+    /// <returns>False where jobs of this kind come to their own end.</returns>
+    Task<bool> PauseAsync(string job, CancellationToken cancellation) => Task.FromResult(false);
+
+    /// <summary>Lets a paused job go on; any other stays as it is.</summary>
+    Task ResumeAsync(string job, CancellationToken cancellation) => Task.CompletedTask;
 }
 
 /// <summary>A step's job and what it gives.</summary>

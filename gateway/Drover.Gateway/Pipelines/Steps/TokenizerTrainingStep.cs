@@ -3,6 +3,7 @@ using Drover.Protocol.Common.V1;
 using Drover.Protocol.Gateway.V1;
 using Drover.Protocol.Tokenizer.V1;
 using Google.Protobuf;
+using Grpc.Core;
 
 namespace Drover.Gateway.Pipelines.Steps;
 
@@ -13,8 +14,8 @@ internal sealed class TokenizerTrainingStep(TokenizerService.TokenizerServiceCli
 
     public string Service => ServiceNames.Tokenizer;
 
-    public async Task<Job> CreateAsync(string requestId, IMessage spec, CancellationToken cancellation) =>
-        (await client.CreateTokenizerTrainingAsync(new CreateTokenizerTrainingRequest { RequestId = requestId, Spec = (TokenizerTrainingSpec)spec }, cancellationToken: cancellation).ConfigureAwait(false)).Training.Job;
+    public async Task<Job> CreateAsync(string requestId, IMessage spec, Metadata headers, CancellationToken cancellation) =>
+        (await client.CreateTokenizerTrainingAsync(new CreateTokenizerTrainingRequest { RequestId = requestId, Spec = (TokenizerTrainingSpec)spec }, headers, cancellationToken: cancellation).ConfigureAwait(false)).Training.Job;
 
     public async Task<StepOutcome> GetAsync(string job, CancellationToken cancellation)
     {

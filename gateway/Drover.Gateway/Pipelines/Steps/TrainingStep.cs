@@ -4,6 +4,7 @@ using Drover.Protocol.Common.V1;
 using Drover.Protocol.Gateway.V1;
 using Drover.Protocol.Trainer.V1;
 using Google.Protobuf;
+using Grpc.Core;
 
 namespace Drover.Gateway.Pipelines.Steps;
 
@@ -14,8 +15,8 @@ internal sealed class TrainingStep(TrainerService.TrainerServiceClient client) :
 
     public string Service => ServiceNames.Trainer;
 
-    public async Task<Job> CreateAsync(string requestId, IMessage spec, CancellationToken cancellation) =>
-        (await client.CreateTrainingJobAsync(new CreateTrainingJobRequest { RequestId = requestId, Spec = (TrainingSpec)spec }, cancellationToken: cancellation).ConfigureAwait(false)).Job.Job;
+    public async Task<Job> CreateAsync(string requestId, IMessage spec, Metadata headers, CancellationToken cancellation) =>
+        (await client.CreateTrainingJobAsync(new CreateTrainingJobRequest { RequestId = requestId, Spec = (TrainingSpec)spec }, headers, cancellationToken: cancellation).ConfigureAwait(false)).Job.Job;
 
     public async Task<StepOutcome> GetAsync(string job, CancellationToken cancellation)
     {
@@ -33,4 +34,13 @@ internal sealed class TrainingStep(TrainerService.TrainerServiceClient client) :
 
     public async Task CancelAsync(string job, CancellationToken cancellation) =>
         await client.CancelTrainingJobAsync(new CancelTrainingJobRequest { Name = job }, cancellationToken: cancellation).ConfigureAwait(false);
+
+    public async Task<bool> PauseAsync(string job, CancellationToken cancellation)
+    {
+        await client.PauseTrainingJobAsync(new PauseTrainingJobRequest { Name = job }, cancellationToken: cancellation).ConfigureAwait(false);
+        return true;
+    }
+
+    public async Task ResumeAsync(string job, CancellationToken cancellation) =>
+        await client.ResumeTrainingJobAsync(new ResumeTrainingJobRequest { Name = job }, cancellationToken: cancellation).ConfigureAwait(false);
 }

@@ -113,6 +113,8 @@ internal sealed class TaskLease
 {
     public required int Task { get; init; }
 
+    public required string Worker { get; init; }
+
     public required DateTimeOffset Deadline { get; set; }
 
     public TaskProgress Progress { get; set; }

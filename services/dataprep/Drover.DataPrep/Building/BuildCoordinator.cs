@@ -1,6 +1,7 @@
 using Drover.Errors;
 using Drover.ObjectStore;
 using Drover.Protocol.DataPrep.V1;
+using Google.Protobuf.WellKnownTypes;
 
 namespace Drover.DataPrep.Building;
 
@@ -15,6 +16,8 @@ internal sealed class BuildCoordinator(IObjectStore store, TimeProvider time, Ti
     private const int MostFailures = 3;
     private readonly Lock _lock = new();
     private readonly List<ActiveBuild> _builds = [];
+    // When each was heard of last.
+    private readonly Dictionary<string, DateTimeOffset> _workers = new(StringComparer.Ordinal);
     private TaskCompletionSource _work = NewSignal();
 
     /// <summary>How long a lease lasts, whole seconds.</summary>
@@ -62,18 +65,19 @@ internal sealed class BuildCoordinator(IObjectStore store, TimeProvider time, Ti
     }
 
     /// <summary>The next task of the oldest build that has one; empty when there is none.</summary>
-    public LeaseTaskResponse Lease()
+    public LeaseTaskResponse Lease(string worker = "")
     {
         lock (_lock)
         {
             DateTimeOffset now = time.GetUtcNow();
+            _workers[worker] = now;
             foreach (ActiveBuild build in _builds)
             {
                 build.Expire(now, MostLostLeases);
                 if (build.TakeWaiting() is not { } task)
                     continue;
                 string id = Guid.NewGuid().ToString("N");
-                build.Leases[id] = new TaskLease { Task = task, Deadline = now + leaseTime };
+                build.Leases[id] = new TaskLease { Task = task, Worker = worker, Deadline = now + leaseTime };
                 return new LeaseTaskResponse
                 {
                     Lease = id,
@@ -87,12 +91,12 @@ internal sealed class BuildCoordinator(IObjectStore store, TimeProvider time, Ti
     }
 
     /// <summary>The next task; waits a while for one when there is none.</summary>
-    public async Task<LeaseTaskResponse> LeaseAsync(TimeSpan wait, CancellationToken cancellation)
+    public async Task<LeaseTaskResponse> LeaseAsync(TimeSpan wait, CancellationToken cancellation, string worker = "")
     {
         Task work;
         lock (_lock)
             work = _work.Task;
-        LeaseTaskResponse leased = Lease();
+        LeaseTaskResponse leased = Lease(worker);
         if (leased.Task is not null)
             return leased;
         try
@@ -104,7 +108,19 @@ internal sealed class BuildCoordinator(IObjectStore store, TimeProvider time, Ti
             // Nothing new; leases may have run out meanwhile.
         }
 
-        return Lease();
+        return Lease(worker);
+    }
+
+    /// <summary>Who was heard of lately, by name, and what each does.</summary>
+    public IReadOnlyList<Worker> Workers()
+    {
+        lock (_lock)
+        {
+            DateTimeOffset now = time.GetUtcNow();
+            foreach (string gone in _workers.Where(worker => worker.Key.Length == 0 || worker.Value + (2 * leaseTime) < now).Select(worker => worker.Key).ToList())
+                _workers.Remove(gone);
+            return [.. _workers.OrderBy(worker => worker.Key, StringComparer.Ordinal).Select(worker => Describe(worker.Key, worker.Value))];
+        }
     }
 
     /// <summary>Keeps a lease.</summary>
@@ -116,6 +132,7 @@ internal sealed class BuildCoordinator(IObjectStore store, TimeProvider time, Ti
             ActiveBuild build = Holding(lease);
             TaskLease held = build.Leases[lease];
             held.Deadline = time.GetUtcNow() + leaseTime;
+            _workers[held.Worker] = time.GetUtcNow();
             held.Progress = progress with { Bytes = Math.Clamp(progress.Bytes, 0, build.Plan.Tasks[held.Task].Length) };
         }
     }
@@ -152,6 +169,20 @@ internal sealed class BuildCoordinator(IObjectStore store, TimeProvider time, Ti
         lock (_lock)
             Holding(lease).GiveBack(lease, failure, MostFailures);
         Wake();
+    }
+
+    private Worker Describe(string name, DateTimeOffset seen)
+    {
+        var worker = new Worker { Name = name, LastSeenTime = Timestamp.FromDateTimeOffset(seen) };
+        foreach (ActiveBuild build in _builds)
+        {
+            if (build.Leases.Values.FirstOrDefault(lease => lease.Worker == name) is not { } held)
+                continue;
+            (worker.Dataset, worker.Phase, worker.Task, worker.Tasks) = (build.Plan.Dataset, build.Phase, held.Task, build.Plan.Tasks.Count);
+            (worker.DoneBytes, worker.TotalBytes) = (held.Progress.Bytes, build.Plan.Tasks[held.Task].Length);
+        }
+
+        return worker;
     }
 
     private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
