@@ -15,7 +15,7 @@ internal sealed class CheckpointStages(string folder, long parameters) : IAsyncD
 {
     private const string Address = "http://127.0.0.1:7994", Hub = "http://127.0.0.1:7995", Run = "bench";
     private const int Ranks = 2;
-    private readonly WebApplication _service = CheckpointModule.Build([$"--Services:checkpoint={Address}", $"--Checkpoint:HubAddress={Hub}", $"--Drover:DataFolder={folder}", "--Logging:LogLevel:Default=Warning"]);
+    private readonly WebApplication _service = CheckpointModule.Build([$"--Services:checkpoint={Address}", $"--Checkpoint:HubAddress={Hub}", $"--Drover:DataFolder={folder}", "--Security:Authentication=none", "--Logging:LogLevel:Default=Warning"]);
     private readonly GrpcChannel _channel = GrpcChannel.ForAddress(Address, new GrpcChannelOptions { MaxReceiveMessageSize = 16 << 20 });
     private readonly float[] _block = [.. Enumerable.Range(0, 1 << 22).Select(i => (float)Math.Sin(i))];
 

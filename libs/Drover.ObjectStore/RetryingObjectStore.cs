@@ -173,7 +173,7 @@ public sealed class RetryingObjectStore(IObjectStore inner, TimeSpan patience, T
         int read = await content.ReadAtLeastAsync(head, head.Length, throwOnEndOfStream: false, cancellation).ConfigureAwait(false);
         if (read < head.Length)
             return new MemoryStream(head, 0, read, writable: false);
-        var spool = new FileStream(Path.Combine(Path.GetTempPath(), Path.GetRandomFileName()), FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.Asynchronous | FileOptions.DeleteOnClose);
+        FileStream spool = SpoolFile.Open();
         try
         {
             await spool.WriteAsync(head, cancellation).ConfigureAwait(false);

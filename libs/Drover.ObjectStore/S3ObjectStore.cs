@@ -243,8 +243,7 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
 
     private async Task PutSpooledAsync(string key, Stream content, CancellationToken cancellation)
     {
-        string path = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
-        var spool = new FileStream(path, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.Asynchronous | FileOptions.DeleteOnClose);
+        FileStream spool = SpoolFile.Open();
         await using (spool.ConfigureAwait(false))
         {
             await content.CopyToAsync(spool, cancellation).ConfigureAwait(false);

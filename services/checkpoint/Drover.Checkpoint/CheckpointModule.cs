@@ -43,10 +43,8 @@ public static class CheckpointModule
         builder.Services.AddOptions<CheckpointOptions>()
             .Bind(builder.Configuration.GetSection("Checkpoint"))
             .Validate(o => o.HubAddress.Length == 0 || (Uri.TryCreate(o.HubAddress, UriKind.Absolute, out Uri? address) && address.Scheme is "http"), "Checkpoint:HubAddress must be empty or an address such as http://127.0.0.1:7581.")
-            .Validate(o => o.HubKeysFile.Length == 0 || File.Exists(o.HubKeysFile), "Checkpoint:HubKeysFile is not there. Write one key a line into it, or leave the setting empty to let everybody pull.")
             .ValidateOnStart();
         builder.Services.AddSingleton(p => p.GetRequiredService<IOptions<CheckpointOptions>>().Value);
-        builder.Services.AddSingleton<HubAccess>();
         builder.Services.AddSingleton<HubRevisions>();
         builder.Services.AddSingleton<HubEndpoints>();
         builder.WebHost.ConfigureKestrel(kestrel =>

@@ -5,7 +5,4 @@ public sealed record CheckpointOptions
 {
     /// <summary>Where the read side of the Hub's API listens (HTTP/1.1), default http://127.0.0.1:7581; empty: nowhere.</summary>
     public string HubAddress { get; set; } = "http://127.0.0.1:7581";
-
-    /// <summary>A file of keys, one a line: who pulls through the Hub's API must give one (HF_TOKEN). Empty: everybody may.</summary>
-    public string HubKeysFile { get; set; } = "";
 }

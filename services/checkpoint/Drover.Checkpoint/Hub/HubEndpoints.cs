@@ -8,16 +8,17 @@ namespace Drover.Checkpoint.Hub;
 
 /// <summary>
 /// The read side of the Hub's HTTP API, as far as huggingface_hub and transformers ask for it: files of a repository at a revision
-/// (HEAD and GET, ranges), what it is, its tree, its branches and tags. HF_ENDPOINT=http://host:7581 makes a client come here.
+/// (HEAD and GET, ranges), what it is, its tree, its branches and tags. HF_ENDPOINT=http://host:7581 makes a client come here,
+/// and HF_TOKEN is its key, with the scope to pull.
 /// </summary>
-internal sealed partial class HubEndpoints(HubRevisions revisions, ModelCatalog models, HubAccess access, ILogger<HubEndpoints> logger)
+internal sealed partial class HubEndpoints(HubRevisions revisions, ModelCatalog models, ILogger<HubEndpoints> logger)
 {
     private const int DefaultTreePage = 1000;
 
     /// <summary>Adds the routes. Ids are of one part or two.</summary>
     public void Map(IEndpointRouteBuilder routes)
     {
-        RouteGroupBuilder app = routes.MapGroup("").RequireScopes(Scopes.Read | Scopes.Pull);
+        RouteGroupBuilder app = routes.MapGroup("").RequireScopes(Scopes.Pull);
         foreach (string id in (string[])["{name}", "{owner}/{name}"])
         {
             app.MapMethods($"/{id}/resolve/{{revision}}/{{**file}}", ["GET", "HEAD"], Answer(ResolveAsync));
@@ -36,8 +37,6 @@ internal sealed partial class HubEndpoints(HubRevisions revisions, ModelCatalog 
     {
         try
         {
-            if (!access.Allows(context.Request))
-                throw new DroverException(FailureCode.Unauthenticated, "KEY_REQUIRED", "This server gives models to who has a key: set HF_TOKEN.");
             await work(context).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
