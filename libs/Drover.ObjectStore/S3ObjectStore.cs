@@ -104,6 +104,13 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
     }
 
     /// <inheritdoc />
+    public async ValueTask<Uri?> PresignAsync(string key, TimeSpan validity, CancellationToken cancellation)
+    {
+        ObjectKey.Check(key);
+        return new Uri(await _client.PresignedGetObjectAsync(new PresignedGetObjectArgs().WithBucket(_options.S3Bucket).WithObject(key).WithExpiry((int)validity.TotalSeconds)).ConfigureAwait(false));
+    }
+
+    /// <inheritdoc />
     public async ValueTask<ObjectInfo> PutAsync(string key, Stream content, PutCondition condition, CancellationToken cancellation)
     {
         ObjectKey.Check(key);

@@ -11,7 +11,7 @@ namespace Drover.Checkpoint.Hub;
 /// (HEAD and GET, ranges), what it is, its tree, its branches and tags. HF_ENDPOINT=http://host:7581 makes a client come here,
 /// and HF_TOKEN is its key, with the scope to pull.
 /// </summary>
-internal sealed partial class HubEndpoints(HubRevisions revisions, ModelCatalog models, ILogger<HubEndpoints> logger)
+internal sealed partial class HubEndpoints(HubRevisions revisions, ModelCatalog models, ModelPull pull, ILogger<HubEndpoints> logger)
 {
     private const int DefaultTreePage = 1000;
 
@@ -67,7 +67,11 @@ internal sealed partial class HubEndpoints(HubRevisions revisions, ModelCatalog 
         // Also beside "there is no such file": clients remember that, by commit.
         context.Response.Headers["X-Repo-Commit"] = repository.Commit;
         HubFile file = repository.Find(path) ?? throw NoEntry(id, revision, path);
-        await HubDownload.SendAsync(context, file).ConfigureAwait(false);
+        // Not what is small: a client asks for it more quickly than it follows.
+        if (file.Key is not null && HubDownload.IsLarge(file) && await pull.AddressOfAsync(file.Key, context.RequestAborted).ConfigureAwait(false) is { } address)
+            HubDownload.Redirect(context, file, address);
+        else
+            await HubDownload.SendAsync(context, file).ConfigureAwait(false);
     }
 
     private async Task DescribeAsync(HttpContext context, string revision)
@@ -166,6 +170,8 @@ internal sealed partial class HubEndpoints(HubRevisions revisions, ModelCatalog 
     private static JsonObject Entry(HubFile file, string pathName)
     {
         var entry = new JsonObject { ["type"] = "file", [pathName] = file.Path, ["oid"] = file.Tag[..40], ["size"] = file.Size };
+        // Tags of what is rendered are no digests of its bytes: who wants one looks here.
+        entry["sha256"] = file.Key is null ? null : file.Tag;
         if (pathName == "rfilename")
             entry["blobId"] = file.Tag[..40];
         if (HubDownload.IsLarge(file))
