@@ -106,7 +106,7 @@ public sealed class ImportTests : IAsyncLifetime
         await FailsAsync(new ImportSpec { Name = "m", Repository = "o/m" }, StatusCode.FailedPrecondition, ".bin");
         _hub.Files["model.safetensors"] = weights;
         byte[] config = _hub.Files["config.json"];
-        _hub.Files["config.json"] = "{\"model_type\":\"bert\"}"u8.ToArray();
+        _hub.Files["config.json"] = Encoding.UTF8.GetBytes(Encoding.UTF8.GetString(config).Replace("\"llama\"", "\"bert\"", StringComparison.Ordinal));
         await FailsAsync(new ImportSpec { Name = "m", Repository = "o/m" }, StatusCode.InvalidArgument, "bert");
         Assert.DoesNotContain(_hub.Requests, r => r.StartsWith("store", StringComparison.Ordinal));
 

@@ -7,6 +7,7 @@ using Drover.Testing;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Logging;
 
 namespace Drover.Checkpoint.Tests;
 
@@ -64,6 +65,7 @@ internal sealed class StandInHub : IAsyncDisposable
         string address = $"http://127.0.0.1:{LoopbackPort.Free()}";
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.WebHost.UseUrls(address);
+        builder.Logging.ClearProviders();
         return (builder.Build(), address);
     }
 
