@@ -11,6 +11,22 @@ using Drover.Tokenization.Training;
 // twenty later passes (warm) and the best of twenty with two threads: MB/s of UTF-8, and the number of tokens.
 // usage: Drover.Benchmarks.Tokenizers --learn COUNT DONOR SCRIPT TOKENIZER TEXT...
 // learns pieces; DONOR and SCRIPT may be '-'.
+// usage: Drover.Benchmarks.Tokenizers --long TOKENIZER
+// times texts that cannot be cut.
+// usage: Drover.Benchmarks.Tokenizers --make-model FOLDER TOKENIZER GIGABYTES, then --resize FOLDER DONOR; see benchmarks/resize.sh.
+switch (args)
+{
+    case ["--long", string longTexts]:
+        LongTexts.Run(await LoadAsync(longTexts));
+        return 0;
+    case ["--make-model", string folder, string baseTokenizer, string gigabytes]:
+        await ResizeBenchmark.MakeAsync(folder, baseTokenizer, double.Parse(gigabytes, CultureInfo.InvariantCulture));
+        return 0;
+    case ["--resize", string folder, string pieces]:
+        await ResizeBenchmark.ResizeAsync(folder, pieces);
+        return 0;
+}
+
 if (args is ["--learn", string count, string donor, string script, string learnFrom, ..])
 {
     IReadOnlySet<Script> scripts = script == "-" ? new HashSet<Script>() : new HashSet<Script> { Enum.Parse<Script>(script, ignoreCase: true) };
