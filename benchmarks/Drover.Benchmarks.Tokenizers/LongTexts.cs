@@ -8,7 +8,7 @@ namespace Drover.Benchmarks.Tokenizers;
 /// <summary>Texts without a place to cut: one line of many megabytes without spaces, one character again and again. Time must grow as they do, and memory too.</summary>
 internal static class LongTexts
 {
-    public static void Run(ITextTokenizer tokenizer)
+    public static void Run(ITextTokenizer tokenizer, string? only)
     {
         var ids = new TokenBuffer();
         tokenizer.Encode("compiled before it is timed"u8, ids);
@@ -24,6 +24,8 @@ internal static class LongTexts
             ("an emoji with joiners", size => Repeated("👨‍👩‍👧"u8, size)),
         })
         {
+            if (only is not null && only != name)
+                continue;
             foreach (int size in new[] { 1_000_000, 10_000_000, 100_000_000 })
             {
                 byte[] text = make(size);

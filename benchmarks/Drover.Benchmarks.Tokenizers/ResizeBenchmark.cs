@@ -52,7 +52,7 @@ internal static class ResizeBenchmark
     {
         var store = new FolderObjectStore(Path.Combine(folder, "objects"));
         await store.PutBytesAsync("inputs/donor/tokenizer.model", await File.ReadAllBytesAsync(donor), PutCondition.None, CancellationToken.None);
-        await using WebApplication service = TokenizerModule.Build([$"--Services:tokenizer={Address}", $"--Drover:DataFolder={folder}", "--Logging:LogLevel:Default=Warning"]);
+        await using WebApplication service = TokenizerModule.Build(["--Security:Authentication=none", $"--Services:tokenizer={Address}", $"--Drover:DataFolder={folder}", "--Logging:LogLevel:Default=Warning"]);
         await service.StartAsync();
         using var channel = GrpcChannel.ForAddress(Address);
         var client = new TokenizerService.TokenizerServiceClient(channel);
