@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Drover.Formats.HuggingFace;
 using Drover.Trainer.Model;
 using static TorchSharp.torch;
@@ -6,37 +5,35 @@ using static TorchSharp.torch;
 namespace Drover.Benchmarks;
 
 /// <summary>What the weight products of a step cost alone: each of the three (forward, input's and weight's gradient) at its own shape.</summary>
-internal static class MatrixProducts
+internal sealed class MatrixProducts : IDisposable
 {
-    private const int Repetitions = 3;
+    private readonly List<(Tensor Weight, Tensor X, Tensor Dy)> _tensors = [];
+    private readonly TimedAlone _timed = new();
 
-    /// <summary>Seconds of all of them, from the fastest of a few repetitions of each.</summary>
-    public static double SecondsOfStep(LlamaConfig config, long tokens, Precision precision)
+    /// <summary>Those of a model for some tokens.</summary>
+    public MatrixProducts(LlamaConfig config, long tokens, Precision precision)
     {
-        using var noGrad = no_grad();
         ScalarType type = LlamaPart.TypeOf(precision);
-        double layer = LlamaTensors.Layer(config).Where(w => w.Shape.Length == 2).Sum(w => Seconds(w.Shape[0], w.Shape[1], tokens, type));
-        return (layer * config.NumHiddenLayers) + Seconds(config.VocabSize, config.HiddenSize, tokens, type);
+        foreach (long[] shape in LlamaTensors.Layer(config).Where(w => w.Shape.Length == 2).Select(w => w.Shape))
+            Add(shape[0], shape[1], tokens, type, config.NumHiddenLayers);
+        Add(config.VocabSize, config.HiddenSize, tokens, type, 1);
     }
 
-    private static double Seconds(long rows, long columns, long tokens, ScalarType type)
-    {
-        using var scope = NewDisposeScope();
-        Tensor weight = randn(rows, columns).to(type), x = randn(tokens, columns).to(type), dy = randn(tokens, rows).to(type);
-        return Fastest(() => x.mm(weight.t())) + Fastest(() => dy.mm(weight)) + Fastest(() => dy.t().mm(x));
-    }
+    /// <summary>Seconds of all products of a step, from the medians of what was timed.</summary>
+    public double SecondsOfStep => _timed.SecondsOfStep;
 
-    internal static double Fastest(Action work)
-    {
-        double best = double.MaxValue;
-        for (int i = 0; i < Repetitions; i++)
-        {
-            using var scope = NewDisposeScope();
-            long started = Stopwatch.GetTimestamp();
-            work();
-            best = Math.Min(best, Stopwatch.GetElapsedTime(started).TotalSeconds);
-        }
+    /// <summary>Times each once.</summary>
+    public void Time() => _timed.Time();
 
-        return best;
+    /// <inheritdoc />
+    public void Dispose() => _tensors.ForEach(t => Array.ForEach([t.Weight, t.X, t.Dy], x => x.Dispose()));
+
+    private void Add(long rows, long columns, long tokens, ScalarType type, int times)
+    {
+        (Tensor weight, Tensor x, Tensor dy) = (randn(rows, columns).to(type), randn(tokens, columns).to(type), randn(tokens, rows).to(type));
+        _tensors.Add((weight, x, dy));
+        _timed.Add(times, () => x.mm(weight.t()));
+        _timed.Add(times, () => dy.mm(weight));
+        _timed.Add(times, () => dy.t().mm(x));
     }
 }

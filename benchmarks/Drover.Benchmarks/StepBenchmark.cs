@@ -30,14 +30,19 @@ internal static class StepBenchmark
         engine.Traffic.Reset();
         var steps = new List<StepResult>();
         var resident = new List<long>();
+        bool besideProducts = collectives.WorldSize == 1 && !arguments.AreWeightsConstant;
+        using MatrixProducts? products = besideProducts ? new MatrixProducts(arguments.Config, (long)arguments.Rows * arguments.Length, spec.Precision) : null;
+        using AttentionAlone? attention = besideProducts ? new AttentionAlone(arguments, spec.Precision) : null;
         for (int i = 1; i < arguments.Steps; i++)
         {
             steps.Add(engine.Step());
             resident.Add(Environment.WorkingSet >> 20);
+            products?.Time();
+            attention?.Time();
         }
 
         if (collectives.Rank == 0)
-            Console.WriteLine(Report(arguments, spec, collectives.WorldSize, engine, steps, resident).ToJsonString());
+            Console.WriteLine(Report(arguments, spec, collectives.WorldSize, engine, steps, resident, (products?.SecondsOfStep, attention?.SecondsOfStep)).ToJsonString());
         collectives.Barrier();
         return Task.FromResult(0);
     }
@@ -56,7 +61,7 @@ internal static class StepBenchmark
         return Convert.ToHexStringLower(hash.GetHashAndReset())[..16];
     }
 
-    private static JsonObject Report(StepArguments arguments, EngineSpec spec, int ranks, TrainingEngine engine, List<StepResult> steps, List<long> resident)
+    private static JsonObject Report(StepArguments arguments, EngineSpec spec, int ranks, TrainingEngine engine, List<StepResult> steps, List<long> resident, (double? Products, double? Attention) alone)
     {
         double Median(Func<StepResult, double> of) => steps.Select(of).Order().ElementAt(steps.Count / 2);
         double tokens = Median(s => s.RealTokens / s.Seconds);
@@ -79,8 +84,9 @@ internal static class StepBenchmark
             ["forward_s"] = Math.Round(Median(s => s.ForwardSeconds), 3),
             ["backward_s"] = Math.Round(Median(s => s.BackwardSeconds), 3),
             ["optimizer_s"] = Math.Round(Median(s => s.OptimizerSeconds), 3),
-            ["products_alone_s"] = ranks > 1 || arguments.AreWeightsConstant ? null : Math.Round(MatrixProducts.SecondsOfStep(arguments.Config, (long)arguments.Rows * arguments.Length, spec.Precision), 3),
-            ["attention_alone_s"] = ranks > 1 || arguments.AreWeightsConstant ? null : Math.Round(AttentionAlone.SecondsOfStep(arguments, spec.Precision), 3),
+            ["products_alone_s"] = alone.Products is { } products ? Math.Round(products, 3) : null,
+            ["attention_alone_s"] = alone.Attention is { } attention ? Math.Round(attention, 3) : null,
+            ["step_over_alone"] = alone is ({ } p, { } a) ? Math.Round(Median(s => s.Seconds) / (p + a), 3) : null,
             ["memory_mib"] = memory,
             ["traffic_mib_per_step"] = traffic,
             ["waited_s_per_step"] = new JsonObject(engine.Traffic.Snapshot().Select(e => e.Axis).Distinct().Select(a => KeyValuePair.Create<string, JsonNode?>(a, Math.Round(engine.Traffic.WaitedFor(a).TotalSeconds / steps.Count, 3)))),

@@ -77,7 +77,8 @@ public sealed class TrainingTests : IAsyncLifetime
         TrainingJob job = await _world.GetAsync(name);
         Assert.True(job.Job.State == JobState.Succeeded, $"{job.Job.Failure?.Message}\n{_world.Logs()}");
         Assert.True(killed);
-        Assert.Contains(events, e => e.Log?.Severity == LogLine.Types.Severity.Warning && e.Log.Message.Contains("ended early", StringComparison.Ordinal));
+        string warning = Assert.Single(events, e => e.Log?.Severity == LogLine.Types.Severity.Warning && e.Log.Message.Contains("ended early", StringComparison.Ordinal)).Log.Message;
+        Assert.True(File.Exists(warning.Split('\'')[^2]), $"Gone with the end of the run: {warning}");
         Assert.Contains(events, e => e.Log is not null && e.Log.Message.StartsWith("Going on from 'runs/disturbed/checkpoints/", StringComparison.Ordinal));
         Assert.Equal(undisturbed, TrainerWorld.Losses(events));
 

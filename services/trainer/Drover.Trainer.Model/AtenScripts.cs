@@ -85,29 +85,29 @@ public static class AtenScripts
     private static readonly jit.CompilationUnit Unit = jit.compile(Source);
 
     /// <summary>RMSNorm over the last dim, statistics in fp32 whatever the type (Zhang and Sennrich, 2019): the result, and 1 / root mean square, [tokens, 1], fp32.</summary>
-    public static (Tensor Result, Tensor Rstd) RmsNorm(Tensor x, Tensor weight, double epsilon) => Two(Unit.invoke("rms_norm", x, weight, epsilon));
+    public static (Tensor Result, Tensor Rstd) RmsNorm(Tensor x, Tensor weight, double epsilon) => Two(Call("rms_norm", x, weight, epsilon));
 
     /// <summary>
     /// Gradients of <see cref="RmsNorm"/>: of x [tokens, hidden] in its type, and of the weight in fp32. libtorch has no fused kernel for them on CPUs;
     /// that of layer norm, told that the mean is 0, differs by one term, the mean of the weighted gradient, which is added back.
     /// </summary>
-    public static (Tensor Input, Tensor Weight) RmsNormBackward(Tensor gradient, Tensor x, Tensor rstd, Tensor weight) => Two(Unit.invoke("rms_norm_backward", gradient, x, rstd, weight));
+    public static (Tensor Input, Tensor Weight) RmsNormBackward(Tensor gradient, Tensor x, Tensor rstd, Tensor weight) => Two(Call("rms_norm_backward", gradient, x, rstd, weight));
 
     /// <summary>Sum of squares of each row of a matrix, [rows], fp32 whatever its type.</summary>
-    public static Tensor RowSquares(Tensor weight) => (Tensor)Unit.invoke("row_squares", weight)!;
+    public static Tensor RowSquares(Tensor weight) => (Tensor)Call("row_squares", weight)!;
 
     /// <summary>Rotary embedding, halves rotated as in Hugging Face: x [..., head size], tables that broadcast to it. With the sine negated it is its own gradient.</summary>
-    public static Tensor Rotate(Tensor x, Tensor cos, Tensor sin) => (Tensor)Unit.invoke("rotate", x, cos, sin)!;
+    public static Tensor Rotate(Tensor x, Tensor cos, Tensor sin) => (Tensor)Call("rotate", x, cos, sin)!;
 
     /// <summary>softmax(scale q k' + mask) v: q [heads, queries, size], k and v [heads, keys, size], mask [queries, keys] in their type.</summary>
-    public static Tensor Attend(Tensor q, Tensor k, Tensor v, Tensor mask, double scale) => (Tensor)Unit.invoke("attend", q, k, v, mask, scale)!;
+    public static Tensor Attend(Tensor q, Tensor k, Tensor v, Tensor mask, double scale) => (Tensor)Call("attend", q, k, v, mask, scale)!;
 
     /// <summary>Gradients of <see cref="Attend"/> of q, k, v; those of q and k still lack the factor scale.</summary>
     public static (Tensor Q, Tensor K, Tensor V) AttendBackward(Tensor q, Tensor k, Tensor v, Tensor gradient, Tensor mask, double scale) =>
-        Three(Unit.invoke("attend_backward", q, k, v, gradient, mask, scale));
+        Three(Call("attend_backward", q, k, v, gradient, mask, scale));
 
     /// <summary>As <see cref="Attend"/> over some of the keys: the result in fp32, and the logarithm of the sum of exponentials, [heads, queries, 1], fp32.</summary>
-    public static (Tensor Result, Tensor Normalizer) AttendPartly(Tensor q, Tensor k, Tensor v, Tensor mask, double scale) => Two(Unit.invoke("attend_partly", q, k, v, mask, scale));
+    public static (Tensor Result, Tensor Normalizer) AttendPartly(Tensor q, Tensor k, Tensor v, Tensor mask, double scale) => Two(Call("attend_partly", q, k, v, mask, scale));
 
     /// <summary>Gradients of attention over all keys that come from some of them; those of q and k still lack the factor scale.</summary>
     /// <param name="q">[heads, queries, size].</param>
@@ -119,7 +119,7 @@ public static class AtenScripts
     /// <param name="mask">[queries, keys].</param>
     /// <param name="scale">Of the scores.</param>
     public static (Tensor Q, Tensor K, Tensor V) AttendPartlyBackward(Tensor q, Tensor k, Tensor v, Tensor gradient, Tensor delta, Tensor normalizer, Tensor mask, double scale) =>
-        Three(Unit.invoke("attend_partly_backward", q, k, v, gradient, delta, normalizer, mask, scale));
+        Three(Call("attend_partly_backward", q, k, v, gradient, delta, normalizer, mask, scale));
 
     /// <summary>
     /// Causal attention inside documents by libtorch's flash kernel for CUDA (Dao, 2023); bf16 or fp16. Query heads may be a multiple of key heads.
@@ -133,17 +133,17 @@ public static class AtenScripts
     /// <param name="scale">Of the scores.</param>
     /// <returns>[tokens, heads, size]; the logarithm of the sum of exponentials, [heads, tokens], fp32; and two that the backward pass is to be given again.</returns>
     public static (Tensor Result, Tensor Normalizer, Tensor Random, Tensor Unused) Flash(Tensor q, Tensor k, Tensor v, Tensor borders, int longest, int left, double scale) =>
-        Unit.invoke("flash", q, k, v, borders, longest, left, scale) is ValueTuple<Tensor, Tensor, Tensor, Tensor> four ? four : throw new InvalidOperationException("The script gave no four tensors.");
+        Call("flash", q, k, v, borders, longest, left, scale) is ValueTuple<Tensor, Tensor, Tensor, Tensor> four ? four : throw new InvalidOperationException("The script gave no four tensors.");
 
     /// <summary>Gradients of <see cref="Flash"/> of q, k, v, in their shapes and types.</summary>
     public static (Tensor Q, Tensor K, Tensor V) FlashBackward(Tensor gradient, Tensor q, Tensor k, Tensor v, Tensor result, Tensor normalizer, Tensor borders, int longest, Tensor random, Tensor unused, int left, double scale) =>
-        Three(Unit.invoke("flash_backward", gradient, q, k, v, result, normalizer, borders, longest, random, unused, left, scale));
+        Three(Call("flash_backward", gradient, q, k, v, result, normalizer, borders, longest, random, unused, left, scale));
 
     /// <summary>silu(gate) * up of [tokens, 2 * inner], gate first.</summary>
-    public static Tensor SwiGlu(Tensor gateUp) => (Tensor)Unit.invoke("swiglu", gateUp)!;
+    public static Tensor SwiGlu(Tensor gateUp) => (Tensor)Call("swiglu", gateUp)!;
 
     /// <summary>Gradient of <see cref="SwiGlu"/>, [tokens, 2 * inner].</summary>
-    public static Tensor SwiGluBackward(Tensor gradient, Tensor gateUp) => (Tensor)Unit.invoke("swiglu_backward", gradient, gateUp)!;
+    public static Tensor SwiGluBackward(Tensor gradient, Tensor gateUp) => (Tensor)Call("swiglu_backward", gradient, gateUp)!;
 
     /// <summary>
     /// One fused AdamW update in place; all tensors fp32. The gradient is divided by <paramref name="gradientScale"/> (a scalar
@@ -151,7 +151,31 @@ public static class AtenScripts
     /// them of single tensors is optimised away whole, its writes being to nobody's list.
     /// </summary>
     public static void AdamW(Tensor weight, Tensor gradient, Tensor firstMoment, Tensor secondMoment, Tensor step, Tensor gradientScale, double learningRate, double beta1, double beta2, double weightDecay, double epsilon) =>
-        Unit.invoke("adamw", new[] { weight }, new[] { gradient }, new[] { firstMoment }, new[] { secondMoment }, new[] { step }, gradientScale, learningRate, beta1, beta2, weightDecay, epsilon);
+        Call("adamw", new[] { weight }, new[] { gradient }, new[] { firstMoment }, new[] { secondMoment }, new[] { step }, gradientScale, learningRate, beta1, beta2, weightDecay, epsilon);
+
+    /// <summary>The scalars of a call are held until it is over: see <see cref="HeldScalars"/>. Between their making and the library's reading lies the marshalling of the whole call.</summary>
+    private static object? Call(string script, params object[] arguments)
+    {
+        var held = new List<TorchSharp.Scalar>();
+        for (int index = 0; index < arguments.Length; index++)
+        {
+            if (arguments[index] is double number)
+            {
+                TorchSharp.Scalar scalar = number;
+                held.Add(scalar);
+                arguments[index] = scalar;
+            }
+        }
+        try
+        {
+            return Unit.invoke(script, arguments);
+        }
+        finally
+        {
+            held.ForEach(scalar => scalar.Dispose());
+            GC.KeepAlive(arguments);
+        }
+    }
 
     private static (Tensor, Tensor, Tensor) Three(object? result) =>
         result is ValueTuple<Tensor, Tensor, Tensor> three ? three : throw new InvalidOperationException("The script gave no three tensors.");

@@ -56,7 +56,7 @@ internal static class CrossEntropy
         Tensor normalizer = OverAll(here, vocabulary);
         if (vocabulary.IsCut)
             probabilities.mul_((here - normalizer).exp());
-        return (normalizer - targets, wantsGradient ? probabilities.scatter_add_(1, target, isHere?.neg() ?? full_like(targets, -1)) : null);
+        return (normalizer - targets, wantsGradient ? probabilities.scatter_add_(1, target, isHere?.neg() ?? ones_like(targets).neg_()) : null);
     }
 
     // Of the logarithms of every rank's sum of exponentials, that of their sum.

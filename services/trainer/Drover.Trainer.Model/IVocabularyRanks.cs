@@ -51,8 +51,9 @@ internal static class VocabularyRows
     {
         if (!vocabulary.IsCut && count == allRows)
             return (ids, null);
-        Tensor row = ids - (vocabulary.FirstId + first);
-        Tensor inside = row.ge(0).bitwise_and(row.lt(count));
+        using TorchSharp.Scalar start = vocabulary.FirstId + first, zero = 0, end = count;
+        Tensor row = ids.sub(start);
+        Tensor inside = row.ge(zero).bitwise_and(row.lt(end));
         return (row.mul(inside), inside.to(ScalarType.Float32));
     }
 }

@@ -20,9 +20,10 @@ internal sealed class LowRank
     private readonly string _place;
     private readonly IHalfBlockBorders? _columnsOver;
     private readonly Product[] _products;
+    private readonly TorchSharp.Scalar _scale;
 
     private LowRank(BlockWeights weights, LoraSpec lora, string place, IHalfBlockBorders? columnsOver, Product[] products) =>
-        (_weights, _lora, _place, _columnsOver, _products) = (weights, lora, place, columnsOver, products);
+        (_weights, _lora, _place, _columnsOver, _products, _scale) = (weights, lora, place, columnsOver, products, lora.Scale);
 
     /// <summary>The adapters of some products; null where none has one.</summary>
     /// <param name="weights">Of the block.</param>
@@ -53,7 +54,7 @@ internal sealed class LowRank
             Tensor part = y.narrow(1, first, count);
             if (!product.IsAdapted)
                 continue;
-            Tensor added = t.narrow(1, _lora.Rank * i++, _lora.Rank).matmul(_weights[product.B].t()).mul_(_lora.Scale);
+            Tensor added = t.narrow(1, _lora.Rank * i++, _lora.Rank).matmul(_weights[product.B].t()).mul_(_scale);
             if (_lora.Dora)
                 kept.Add(AddDora(product, x, dropped, part, added));
             else
@@ -99,11 +100,11 @@ internal sealed class LowRank
                 KeptOfProduct its = kept.Products[i];
                 _weights.GradientOf(flat, product.Magnitude, product.Magnitude)?.add_((dy * its.Unscaled).sum(0, type: ScalarType.Float32).div_(its.Norm), HeldScalars.One);
                 if (mask is not null)
-                    throughWeights = Sum(throughWeights, (dy * (its.Factor - 1)).matmul(_weights[product.Weight]));
+                    throughWeights = Sum(throughWeights, (dy * its.Factor.sub(HeldScalars.One)).matmul(_weights[product.Weight]));
                 dy = dy * its.Factor;
             }
 
-            dt.narrow(1, _lora.Rank * i, _lora.Rank).copy_(dy.matmul(_weights[product.B]).mul_(_lora.Scale));
+            dt.narrow(1, _lora.Rank * i, _lora.Rank).copy_(dy.matmul(_weights[product.B]).mul_(_scale));
             Gradients.AddProduct(_weights.GradientOf(flat, product.B, product.B), dy, t.narrow(1, _lora.Rank * i, _lora.Rank), _lora.Scale);
             i++;
         }
@@ -121,7 +122,7 @@ internal sealed class LowRank
         Tensor weight = _weights[product.Weight];
         Tensor norm = Norm(weight, product), factor = _weights[product.Magnitude].to(ScalarType.Float32).div(norm).to(x.dtype);
         Tensor u = ReferenceEquals(x, dropped) ? WithoutBias(part, product) : dropped.matmul(weight.t());
-        part.add_((factor - 1) * u, HeldScalars.One).add_(added * factor, HeldScalars.One);
+        part.add_(factor.sub(HeldScalars.One) * u, HeldScalars.One).add_(added * factor, HeldScalars.One);
         return new KeptOfProduct(u.add_(added, HeldScalars.One), factor, norm);
     }
 
@@ -134,11 +135,11 @@ internal sealed class LowRank
     {
         Tensor a = _weights[product.A], b = _weights[product.B].to(ScalarType.Float32);
         Tensor cross = weight.matmul(a.t()).to(ScalarType.Float32).mul_(b).sum(1), squared = b.matmul(a.matmul(a.t()).to(ScalarType.Float32)).mul_(b).sum(1);
-        using TorchSharp.Scalar twice = 2 * _lora.Scale, square = _lora.Scale * _lora.Scale;
+        using TorchSharp.Scalar twice = 2 * _lora.Scale, square = _lora.Scale * _lora.Scale, least = 1e-30;
         Tensor sum = AtenScripts.RowSquares(weight).add(cross.mul(twice), HeldScalars.One).add(squared.mul(square), HeldScalars.One);
         _columnsOver?.SumOverParts(sum);
         // Rounded as the lengths are, so that both are equal where nothing was trained yet.
-        return sum.clamp_(min: 1e-30).sqrt_().to(weight.dtype).to(ScalarType.Float32);
+        return sum.clamp_(min: least).sqrt_().to(weight.dtype).to(ScalarType.Float32);
     }
 
     private bool IsDropping(BatchContext batch) => _lora.Dropout > 0 && batch.Dropout is not null;

@@ -40,7 +40,8 @@ public sealed class RotaryTables
         using var scope = NewDisposeScope();
         Tensor half = positions.to(ScalarType.Float32).unsqueeze(1) * FrequenciesOf(documentLengths, positions.device);
         Tensor angles = cat([half, half], -1);
-        Tensor Table(Tensor values) => (_scaling.AttentionFactor == 1 ? values : values.mul(_scaling.AttentionFactor)).to(type).MoveToOuterDisposeScope();
+        using TorchSharp.Scalar factor = _scaling.AttentionFactor;
+        Tensor Table(Tensor values) => (_scaling.AttentionFactor == 1 ? values : values.mul(factor)).to(type).MoveToOuterDisposeScope();
         return (Table(angles.cos()), Table(angles.sin()));
     }
 

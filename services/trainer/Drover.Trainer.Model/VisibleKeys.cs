@@ -98,9 +98,10 @@ public sealed class VisibleKeys : IDisposable
         if (_plain is not null)
             return _plain;
         using var scope = NewDisposeScope();
-        Tensor plain = full(TileSize, _reach + TileSize, _hidden, _type, _device).triu(_reach + 1);
+        using TorchSharp.Scalar hidden = _hidden;
+        Tensor plain = full(TileSize, _reach + TileSize, hidden, _type, _device).triu(_reach + 1);
         if (_window < _reach + TileSize)
-            plain.add_(full(TileSize, _reach + TileSize, _hidden, _type, _device).tril(_reach - _window), HeldScalars.One);
+            plain.add_(full(TileSize, _reach + TileSize, hidden, _type, _device).tril(_reach - _window), HeldScalars.One);
         return _plain = plain.DetachFromDisposeScope();
     }
 }

@@ -18,7 +18,8 @@ internal sealed class RingAttention(ICollectives sequence) : IAttention
     {
         using var scope = NewDisposeScope();
         Tensor output = zeros_like(q, ScalarType.Float32);
-        Tensor normalizer = full([q.shape[0], q.shape[1], 1], float.MinValue, ScalarType.Float32, q.device);
+        using TorchSharp.Scalar none = float.MinValue;
+        Tensor normalizer = full([q.shape[0], q.shape[1], 1], none, ScalarType.Float32, q.device);
         Tensor pair = stack([k, v]);
         for (int turn = 0; turn < sequence.WorldSize; turn++)
         {

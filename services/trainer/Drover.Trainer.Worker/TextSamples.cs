@@ -44,10 +44,10 @@ internal sealed class TextSamples
             board.Write(engine.StepsDone, $"samples/{i}", Markdown(_spec.Prompts[i], [.. _prompts[i], .. texts[i]]));
     }
 
-    // Indented, so that TensorBoard shows the text as it is. Ids beyond the tokenizer's have no text.
+    // Indented, so that TensorBoard shows the text as it is. Ids beyond the tokenizer's have no text, and the last may end within a character.
     private string Markdown(string prompt, int[] ids)
     {
-        string whole = _tokenizer.Decode([.. ids.Where(id => id < _tokenizer.VocabularySize)], true);
+        string whole = _tokenizer.Decode([.. ids.Where(id => id < _tokenizer.VocabularySize)], true).TrimEnd('\uFFFD');
         var text = new StringBuilder($"**{prompt.ReplaceLineEndings(" ")}**\n\n");
         foreach (string line in whole.Split('\n'))
             text.Append("    ").Append(line).Append('\n');

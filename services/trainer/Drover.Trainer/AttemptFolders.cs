@@ -3,7 +3,7 @@ using System.Globalization;
 namespace Drover.Trainer;
 
 /// <summary>
-/// The folders in which starts of workers keep their spec, events and logs, one each. What ended well leaves nothing behind; of what
+/// The folders in which starts of workers keep their spec, events and logs, one each. What ended well at its first start leaves nothing behind; of what
 /// did not, the newest few of each run (or of all evaluations, of all texts) stay for people to look at.
 /// </summary>
 internal sealed class AttemptFolders(WorkFolder work, TimeProvider time)

@@ -33,6 +33,8 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
         plan.Speed = (await speeds.PredictAsync([run], spec.PredictSpeed, cancellation).ConfigureAwait(false))[0];
         await store.PutTextAsync(TrainingPlans.Key(spec.Name), JsonFormatter.Default.Format(plan), cancellation).ConfigureAwait(false);
         job.Log(LogLine.Types.Severity.Info, TrainingPlans.Summary(plan));
+        if (run.Config.AttentionDropout > 0)
+            job.Log(LogLine.Types.Severity.Warning, string.Create(CultureInfo.InvariantCulture, $"The model's config has attention_dropout {run.Config.AttentionDropout}: attention is trained without dropout, as LLaMA was."));
         IReadOnlyList<StagePlan> stages = await TrainingStages.PlanAsync(spec, store, cancellation).ConfigureAwait(false);
         int restartsLeft = TrainingSpecs.Restarts(spec), inVain = 0;
         (string What, long Step)? lastFault = null;
@@ -58,7 +60,9 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
                     continue;
                 }
 
-                folders.Forget(AttemptFolders.OfRun(spec.Name));
+                // A warning of an attempt that ended early names the output of its ranks: it stays to be looked at.
+                if (restartsLeft == TrainingSpecs.Restarts(spec))
+                    folders.Forget(AttemptFolders.OfRun(spec.Name));
                 return await ResultAsync(job, spec, plan, ended).ConfigureAwait(false);
             }
 
