@@ -1,4 +1,5 @@
 using System.Globalization;
+using Drover.Formats.Adapters;
 using Drover.Formats.HuggingFace;
 using Drover.Trainer.Engine;
 using Drover.Trainer.Layout;
@@ -10,7 +11,7 @@ namespace Drover.Benchmarks;
 /// <summary>
 /// Arguments of the step benchmark, as key=value. The defaults are the shapes that the peer's script uses: 8 layers of 512, 32,000
 /// ids, 4 rows of 512 tokens. Keys: precision steps chunk threads rows micro length documents (one | mixed) recompute (none | full | blocks | attention | feedforward) blocks offload layers hidden
-/// inner heads vocab optimizer (adamw | adamw8bit) weights (random | constant) placement (replicated | zero1 | zero2 | zero3 | gemini) tp pp parts sp mode (split_gather | ring | all_to_all) offload_optimizer (true | false).
+/// inner heads vocab optimizer (adamw | adamw8bit) weights (random | constant) placement (replicated | zero1 | zero2 | zero3 | gemini) tp pp parts sp mode (split_gather | ring | all_to_all) offload_optimizer (true | false) lora (rank; 0 for none) dora (true | false).
 /// </summary>
 internal sealed class StepArguments
 {
@@ -86,6 +87,7 @@ internal sealed class StepArguments
             Schedule = new ScheduleSpec { TotalSteps = 100_000 },
             Threads = Threads,
             Parallel = parallel,
+            Lora = Number("lora", 0) is > 0 and int rank ? new LoraSpec { Rank = rank, Dora = Text("dora", "false") == "true" } : null,
             Optimizer = new AdamWSpec { Kind = Enum.Parse<OptimizerKind>(Text("optimizer", "adamw"), ignoreCase: true) },
         };
     }
