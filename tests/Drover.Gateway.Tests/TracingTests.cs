@@ -7,7 +7,6 @@ using Drover.Protocol.Gateway.V1;
 using Drover.Testing;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
-using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 
 namespace Drover.Gateway.Tests;
