@@ -2,6 +2,7 @@
 # Saving, publishing, loading, exporting and pulling a checkpoint beside the disk's own speed (dd) and, where DROVER_REFERENCE_CHROOT names a
 # folder with Python, beside the safetensors package; all in one run, on one disk.
 #   benchmarks/checkpoints.sh FOLDER [PARAMETERS]     (default 540 million: 6.5 GB of state, 1.1 GB in bf16)
+# STAGES chooses some of: save publish load reload export export32 pull hub
 set -euo pipefail
 cd "$(dirname "$0")/.."
 FOLDER=${1:?a folder on the disk to be measured}
@@ -14,9 +15,8 @@ uncache() { sync; echo 3 > /proc/sys/vm/drop_caches 2>/dev/null || true; }
 echo "dd write (conv=fsync): $(dd if=/dev/zero of="$FOLDER/bench/dd" bs=4M count=$((GB * 250)) conv=fsync 2>&1 | tail -1)"
 uncache
 echo "dd read: $(dd if="$FOLDER/bench/dd" of=/dev/null bs=4M 2>&1 | tail -1)"
-echo "sha256sum: $( { time -p sha256sum "$FOLDER/bench/dd" > /dev/null; } 2>&1 | head -1) for $((GB * 1048576000 / 1000000)) MB"
 rm "$FOLDER/bench/dd"
-for stage in save publish load export pull hub; do
+for stage in ${STAGES:-save publish load reload export pull hub}; do
   uncache
   "$BENCH" $stage "$FOLDER/bench/data" "$PARAMETERS" | grep "^$stage"
 done

@@ -15,7 +15,7 @@ internal sealed class CheckpointStages(string folder, long parameters) : IAsyncD
 {
     private const string Address = "http://127.0.0.1:7994", Hub = "http://127.0.0.1:7995", Run = "bench";
     private const int Ranks = 2;
-    private readonly WebApplication _service = CheckpointModule.Build([$"--Services:checkpoint={Address}", $"--Checkpoint:HubAddress={Hub}", $"--Drover:DataFolder={folder}", "--Logging:LogLevel:Default=Warning"]);
+    private readonly WebApplication _service = CheckpointModule.Build([$"--Services:checkpoint={Address}", $"--Checkpoint:HubAddress={Hub}", $"--Drover:DataFolder={folder}", "--Security:Authentication=none", "--Logging:LogLevel:Default=Warning"]);
     private readonly GrpcChannel _channel = GrpcChannel.ForAddress(Address, new GrpcChannelOptions { MaxReceiveMessageSize = 16 << 20 });
     private readonly float[] _block = [.. Enumerable.Range(0, 1 << 22).Select(i => (float)Math.Sin(i))];
 
@@ -51,17 +51,18 @@ internal sealed class CheckpointStages(string folder, long parameters) : IAsyncD
     public async Task<long> PublishAsync() =>
         (await Client.PublishCheckpointAsync(new PublishCheckpointRequest { Checkpoint = RunKeys.Checkpoint(Run, 1) })).Checkpoint.SizeBytes;
 
-    /// <summary>Two ranks that read the halves of another cut: columns where there are two dims.</summary>
-    public async Task<long> LoadAsync()
+    /// <summary>Two ranks that read what they wrote, or the halves of another cut: columns where there are two dims.</summary>
+    public async Task<long> LoadAsync(bool isCutOtherwise)
     {
         CheckpointReader reader = await CheckpointReader.OpenAsync(Store, RunKeys.Checkpoint(Run, 1), CancellationToken.None);
-        long[] bytes = await Task.WhenAll(Enumerable.Range(0, Ranks).Select(rank => Task.Run(() => LoadAsync(reader, rank))));
+        long[] bytes = await Task.WhenAll(Enumerable.Range(0, Ranks).Select(rank => Task.Run(() => LoadAsync(reader, rank, isCutOtherwise))));
         return bytes.Sum();
     }
 
-    public async Task<long> ExportAsync()
+    /// <summary>Files as they come, half as large in bf16; 1 GB each.</summary>
+    public async Task<long> ExportAsync(ExportDataType type)
     {
-        string job = (await Client.CreateExportAsync(new CreateExportRequest { Spec = new ExportSpec { Name = "bench", Checkpoint = RunKeys.Checkpoint(Run, 1), DataType = ExportDataType.Bf16, MaxShardBytes = 1_000_000_000 } })).Export.Job.Name;
+        string job = (await Client.CreateExportAsync(new CreateExportRequest { Spec = new ExportSpec { Name = NameOf(type), Checkpoint = RunKeys.Checkpoint(Run, 1), DataType = type, MaxShardBytes = 1_000_000_000 } })).Export.Job.Name;
         using AsyncServerStreamingCall<WatchExportResponse> events = Client.WatchExport(new WatchExportRequest { Name = job });
         while (await events.ResponseStream.MoveNext(CancellationToken.None))
         {
@@ -71,14 +72,24 @@ internal sealed class CheckpointStages(string folder, long parameters) : IAsyncD
         return (await Client.GetExportAsync(new GetExportRequest { Name = job })).Export.Result.SizeBytes;
     }
 
+    /// <summary>All files at once, as the command line pulls four; nothing is written.</summary>
     public async Task<long> PullAsync()
     {
-        using AsyncServerStreamingCall<PullModelResponse> parts = Client.PullModel(new PullModelRequest { Name = "models/bench" });
+        Model model = (await Client.GetModelAsync(new GetModelRequest { Name = $"models/{NameOf(ExportDataType.Bf16)}" })).Model;
+        long[] bytes = await Task.WhenAll(model.Files.Select(file => PullAsync(model, file)));
+        return bytes.Sum();
+    }
+
+    private async Task<long> PullAsync(Model model, ModelFile file)
+    {
+        using AsyncServerStreamingCall<PullModelResponse> parts = Client.PullModel(new PullModelRequest { Name = model.Name, ContentHash = model.ContentHash, Files = { new FileRange { Path = file.Path } } });
         long bytes = 0;
         while (await parts.ResponseStream.MoveNext(CancellationToken.None))
             bytes += parts.ResponseStream.Current.Chunk.Length;
         return bytes;
     }
+
+    private static string NameOf(ExportDataType type) => $"bench-{type}".ToLowerInvariant();
 
     /// <summary>All weights of the checkpoint in bf16, rendered as they are asked for.</summary>
     public static async Task<long> RenderAsync()
@@ -93,13 +104,13 @@ internal sealed class CheckpointStages(string folder, long parameters) : IAsyncD
         return bytes;
     }
 
-    private static async Task<long> LoadAsync(CheckpointReader reader, int rank)
+    private static async Task<long> LoadAsync(CheckpointReader reader, int rank, bool isCutOtherwise)
     {
         long bytes = 0;
         float[] buffer = [];
         foreach (LogicalTensor tensor in reader.Manifest.Tensors)
         {
-            int dim = tensor.Shape.Length - 1;
+            int dim = isCutOtherwise ? tensor.Shape.Length - 1 : 0;
             long[] offset = new long[tensor.Shape.Length], shape = [.. tensor.Shape];
             (offset[dim], shape[dim]) = (rank * (shape[dim] / 2), shape[dim] / 2);
             int count = (int)TensorBox.Count(shape);

@@ -1,8 +1,9 @@
 using System.Diagnostics;
 using System.Globalization;
 using Drover.Benchmarks.Checkpoints;
+using Drover.Protocol.Checkpoint.V1;
 
-// One stage a process, so that each has a peak of memory of its own: save, publish, load, export, pull, hub. See benchmarks/checkpoints.sh.
+// One stage a process, so that each has a peak of memory of its own: save, publish, load, reload, export, export32, pull, hub. See benchmarks/checkpoints.sh.
 (string stage, string folder) = (args[0], args[1]);
 long parameters = long.Parse(args[2], CultureInfo.InvariantCulture);
 await using var bench = new CheckpointStages(folder, parameters);
@@ -12,8 +13,10 @@ long bytes = stage switch
 {
     "save" => await bench.SaveAsync(),
     "publish" => await bench.PublishAsync(),
-    "load" => await bench.LoadAsync(),
-    "export" => await bench.ExportAsync(),
+    "load" => await bench.LoadAsync(isCutOtherwise: false),
+    "reload" => await bench.LoadAsync(isCutOtherwise: true),
+    "export" => await bench.ExportAsync(ExportDataType.Bf16),
+    "export32" => await bench.ExportAsync(ExportDataType.Fp32),
     "pull" => await bench.PullAsync(),
     "hub" => await CheckpointStages.RenderAsync(),
     _ => throw new ArgumentException(stage),

@@ -23,7 +23,7 @@ public static class ConfigurationKeys
         ["Jobs"] = ["DatabasePath", "Slots"],
         ["Gateway"] = ["HttpAddress", "RetryDelay", "RetryDelayMax", "Patience"],
         ["DataPrep"] = ["Role", "Workers", "LeaseSeconds"],
-        ["Checkpoint"] = ["HubAddress", "HubKeysFile"],
+        ["Checkpoint"] = ["HubAddress", "PresignedAddresses", "ImportAddresses", "ImportTokenFile"],
         ["Trainer"] = ["WorkerPath", "MpirunPath", "HostFile", "LaunchAgent", "Binding", "StopSeconds"],
     };
 

@@ -44,6 +44,12 @@ public interface IObjectStore
     /// longer than <paramref name="age"/> ago; or only tells of it. Readers never see any of it.
     /// </summary>
     ValueTask<IReadOnlyList<ObjectInfo>> RemoveLeftoversAsync(TimeSpan age, bool dryRun, CancellationToken cancellation);
+
+    /// <summary>
+    /// An address at which anybody gets the object by HTTP for a while, ranges included; null where the store gives none. The object is not
+    /// looked for.
+    /// </summary>
+    ValueTask<Uri?> PresignAsync(string key, TimeSpan validity, CancellationToken cancellation) => ValueTask.FromResult<Uri?>(null);
 }
 
 /// <summary>An object that is there.</summary>

@@ -12,7 +12,7 @@ internal interface ITaggedStream
 /// <summary>Reads on from another stream when the one it reads breaks off.</summary>
 /// <param name="first">Owned, as are those that come after it.</param>
 /// <param name="resume">Opens what follows after a number of bytes, given what broke.</param>
-internal sealed class ResumingReadStream(Stream first, Func<long, Stream, CancellationToken, ValueTask<Stream>> resume) : ForwardReadStream
+public sealed class ResumingReadStream(Stream first, Func<long, Stream, CancellationToken, ValueTask<Stream>> resume) : ForwardReadStream
 {
     // A stream that breaks off again without giving a byte is broken for good.
     private const int MostBreaks = 8;
@@ -20,6 +20,7 @@ internal sealed class ResumingReadStream(Stream first, Func<long, Stream, Cancel
     private long _read;
     private int _breaks;
 
+    /// <inheritdoc />
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
         while (true)
@@ -40,6 +41,7 @@ internal sealed class ResumingReadStream(Stream first, Func<long, Stream, Cancel
         }
     }
 
+    /// <inheritdoc />
     public override int Read(Span<byte> buffer)
     {
         byte[] bytes = new byte[buffer.Length];
@@ -48,6 +50,7 @@ internal sealed class ResumingReadStream(Stream first, Func<long, Stream, Cancel
         return read;
     }
 
+    /// <inheritdoc />
     protected override void Dispose(bool disposing)
     {
         if (disposing)

@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Security.Cryptography;
 using Drover.Errors;
 
 namespace Drover.ObjectStore;
@@ -21,6 +20,9 @@ public sealed class RetryingObjectStore(IObjectStore inner, TimeSpan patience, T
     /// <inheritdoc />
     public ValueTask<IReadOnlyList<ObjectInfo>> RemoveLeftoversAsync(TimeSpan age, bool dryRun, CancellationToken cancellation) =>
         PersistAsync(_ => inner.RemoveLeftoversAsync(age, dryRun, cancellation), cancellation);
+
+    /// <inheritdoc />
+    public ValueTask<Uri?> PresignAsync(string key, TimeSpan validity, CancellationToken cancellation) => inner.PresignAsync(key, validity, cancellation);
 
     /// <inheritdoc />
     public ValueTask<ObjectInfo?> FindAsync(string key, CancellationToken cancellation) =>
@@ -141,14 +143,8 @@ public sealed class RetryingObjectStore(IObjectStore inner, TimeSpan patience, T
         {
             // An attempt before whose answer was lost may have stored it.
             content.Position = start;
-            byte[] ours = await SHA256.HashDataAsync(content, cancellation).ConfigureAwait(false);
-            Stream stored = await inner.OpenReadAsync(key, 0, null, cancellation).ConfigureAwait(false);
-            await using (stored.ConfigureAwait(false))
-            {
-                if (!(await SHA256.HashDataAsync(stored, cancellation).ConfigureAwait(false)).AsSpan().SequenceEqual(ours))
-                    throw;
-            }
-
+            if (await StreamDigest.Sha256Async(content, cancellation).ConfigureAwait(false) != await inner.Sha256Async(key, cancellation).ConfigureAwait(false))
+                throw;
             return await inner.GetInfoAsync(key, cancellation).ConfigureAwait(false);
         }
     }
@@ -173,7 +169,7 @@ public sealed class RetryingObjectStore(IObjectStore inner, TimeSpan patience, T
         int read = await content.ReadAtLeastAsync(head, head.Length, throwOnEndOfStream: false, cancellation).ConfigureAwait(false);
         if (read < head.Length)
             return new MemoryStream(head, 0, read, writable: false);
-        var spool = new FileStream(Path.Combine(Path.GetTempPath(), Path.GetRandomFileName()), FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.Asynchronous | FileOptions.DeleteOnClose);
+        FileStream spool = SpoolFile.Open();
         try
         {
             await spool.WriteAsync(head, cancellation).ConfigureAwait(false);

@@ -104,6 +104,13 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
     }
 
     /// <inheritdoc />
+    public async ValueTask<Uri?> PresignAsync(string key, TimeSpan validity, CancellationToken cancellation)
+    {
+        ObjectKey.Check(key);
+        return new Uri(await _client.PresignedGetObjectAsync(new PresignedGetObjectArgs().WithBucket(_options.S3Bucket).WithObject(key).WithExpiry((int)validity.TotalSeconds)).ConfigureAwait(false));
+    }
+
+    /// <inheritdoc />
     public async ValueTask<ObjectInfo> PutAsync(string key, Stream content, PutCondition condition, CancellationToken cancellation)
     {
         ObjectKey.Check(key);
@@ -243,8 +250,7 @@ public sealed class S3ObjectStore : IObjectStore, IDisposable
 
     private async Task PutSpooledAsync(string key, Stream content, CancellationToken cancellation)
     {
-        string path = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
-        var spool = new FileStream(path, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.Asynchronous | FileOptions.DeleteOnClose);
+        FileStream spool = SpoolFile.Open();
         await using (spool.ConfigureAwait(false))
         {
             await content.CopyToAsync(spool, cancellation).ConfigureAwait(false);

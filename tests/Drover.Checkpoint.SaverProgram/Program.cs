@@ -9,8 +9,8 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 
 // Saves one checkpoint after the other, as a run does, and serves them itself: whoever kills it kills both sides of a save. Arguments:
-// the address of its service, then settings of a service.
-await using WebApplication service = CheckpointModule.Build([$"--Services:checkpoint={args[0]}", "--Checkpoint:HubAddress=", .. args[1..]]);
+// the address of its service, the size of a checkpoint (see TestCheckpoint.ConfigOf), then settings of a service.
+await using WebApplication service = CheckpointModule.Build([$"--Services:checkpoint={args[0]}", "--Checkpoint:HubAddress=", .. args[2..]]);
 await service.StartAsync();
 using var channel = GrpcChannel.ForAddress(args[0]);
 var client = new CheckpointService.CheckpointServiceClient(channel);
@@ -28,7 +28,7 @@ catch (RpcException e) when (e.StatusCode == StatusCode.NotFound)
 
 for (bool first = true; ; first = false)
 {
-    string checkpoint = await TestCheckpoint.WriteAsync(store, "killed", ++step, TestCheckpoint.LargerConfig, null, "{}", CancellationToken.None);
+    string checkpoint = await TestCheckpoint.WriteAsync(store, "killed", ++step, TestCheckpoint.ConfigOf(args[1]), null, "{}", CancellationToken.None);
     await client.PublishCheckpointAsync(new PublishCheckpointRequest { Checkpoint = checkpoint });
     // From now on it may be killed: each life gets further by one at least.
     if (first)

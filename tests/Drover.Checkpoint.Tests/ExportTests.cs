@@ -93,6 +93,30 @@ public sealed class ExportTests : IAsyncLifetime
         Assert.Equal(await _service.Store.ReadAllBytesAsync("tokenizers/t/tokenizer.json", Cancellation), await _service.Store.ReadAllBytesAsync("models/m/tokenizer.json", Cancellation));
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Rows_after_the_last_id_are_left_out_and_config_and_weights_agree(bool tied)
+    {
+        string checkpoint = await _service.PublishAsync("r", 10, tied);
+        await PutTokenizerAsync("tokenizers/t", 35);
+        await _service.Store.PutTextAsync("tokenizers/t/tokenizer_config.json", """{"added_tokens_decoder":{"36":{"content":"<pad>"} } }""", Cancellation);
+        await _service.ExportWellAsync(new ExportSpec { Name = "m", Checkpoint = checkpoint, Tokenizer = "tokenizers/t", DataType = ExportDataType.Fp32, MaxShardBytes = 3000 });
+        HuggingFaceModel model = await HuggingFaceModel.OpenAsync(_service.Store, "models/m", Cancellation);
+        Assert.Equal(37, model.Config.VocabSize);
+        foreach (string name in tied ? [LlamaTensors.Embedding] : new[] { LlamaTensors.Embedding, LlamaTensors.Head })
+        {
+            Assert.Equal([37, 16], model.Get(name).Shape);
+            Assert.Equal(Values(LogicalTensor.Weight, name, [40, 16], 10)[..(37 * 16)], await ReadAsync(model, name, 37 * 16));
+        }
+
+        // Another content under the name is refused, so the name says which it is; and with the padding it is all there.
+        Export other = await _service.ExportAsync(new ExportSpec { Name = "m", Checkpoint = checkpoint, Tokenizer = "tokenizers/t", DataType = ExportDataType.Fp32, MaxShardBytes = 3000, KeepPadding = true });
+        Assert.Equal((int)StatusCode.AlreadyExists, other.Job.Failure.Code);
+        await _service.ExportWellAsync(new ExportSpec { Name = "padded", Checkpoint = checkpoint, Tokenizer = "tokenizers/t", KeepPadding = true });
+        Assert.Equal(40, (await HuggingFaceModel.OpenAsync(_service.Store, "models/padded", Cancellation)).Config.VocabSize);
+    }
+
     [Fact]
     public async Task A_tokenizer_with_more_ids_than_rows_is_refused_and_nothing_is_left()
     {
@@ -187,6 +211,16 @@ public sealed class ExportTests : IAsyncLifetime
     [InlineData(1e-40f, 0x0001)]
     [InlineData(float.NaN, 0xFFC0)]
     public void Bfloat16_rounds_to_nearest_even(float value, int bits) => Assert.Equal(bits, Exports.Rounding.ToBFloat16(value));
+
+    [Fact]
+    public void Many_values_are_rounded_as_each_of_them_alone()
+    {
+        var random = new Random(5);
+        float[] values = [.. Enumerable.Range(0, 1003).Select(i => i % 97 == 5 ? float.NaN : i % 41 == 0 ? float.NegativeInfinity : BitConverter.UInt32BitsToSingle((uint)random.NextInt64(1L << 32)))];
+        byte[] bytes = new byte[2 * values.Length];
+        Exports.Rounding.Write(values, SafetensorsTypes.BF16, bytes, "w");
+        Assert.Equal(values.Select(Exports.Rounding.ToBFloat16), System.Runtime.InteropServices.MemoryMarshal.Cast<byte, ushort>(bytes).ToArray());
+    }
 
     [Fact]
     public void A_weight_too_large_for_fp16_is_an_error_not_an_infinity()

@@ -19,7 +19,8 @@ public sealed class HubClientTests
         string first = await service.PublishAsync("r", 1, runSpec: """{"tokenizer":"tokenizers/t"}""");
         await service.PublishAsync("r", 2, runSpec: """{"tokenizer":"tokenizers/t"}""");
         await service.ExportWellAsync(new ExportSpec { Name = "m", Checkpoint = first, Tokenizer = "tokenizers/t", DataType = ExportDataType.Fp32, MaxShardBytes = 6000 });
-        string[] repositories = ["models/m", "runs/r@step-1:fp32", "r/step-1", "runs/r", "runs/r@2"];
+        await service.ExportWellAsync(new ExportSpec { Name = "padded", Checkpoint = first, Tokenizer = "tokenizers/t", DataType = ExportDataType.Fp32, KeepPadding = true });
+        string[] repositories = ["models/m", "runs/r@step-1:fp32", "r/step-1", "runs/r", "runs/r@2", "models/padded"];
 
         using var proxy = new CuttingProxy(service.Hub, cuts: 2);
         JsonArray cold = await AskAsync(reference, proxy, repositories);
@@ -31,6 +32,9 @@ public sealed class HubClientTests
         Assert.Equal(logits[0], logits[1]);
         Assert.All(logits[0].Zip(logits[2]), p => Assert.Equal(p.First, p.Second, 0.05));
         Assert.Equal(logits[3], logits[4]);
+        // The model has 40 rows, the tokenizer 38 ids.
+        Assert.Equal((38, 40), (logits[0].Length, logits[5].Length));
+        Assert.All(logits[0].Zip(logits[5]), p => Assert.Equal(p.First, p.Second, 1e-6));
         Assert.NotEqual(logits[2], logits[3]);
         Assert.All(cold, a => Assert.Equal([5, 7, 9], a!["ids"]!.AsArray().Select(i => i!.GetValue<int>())));
         Assert.Contains("model.safetensors.index.json", cold[0]!["files"]!.AsArray().Select(f => f!.GetValue<string>()));
@@ -50,7 +54,7 @@ public sealed class HubClientTests
 
     private static async Task PutTokenizerAsync(RunningService service, string prefix)
     {
-        string vocabulary = string.Join(',', Enumerable.Range(0, 40).Select(i => $"\"w{i}\":{i}"));
+        string vocabulary = string.Join(',', Enumerable.Range(0, 38).Select(i => $"\"w{i}\":{i}"));
         await service.Store.PutTextAsync($"{prefix}/tokenizer.json", $$"""{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":null,"pre_tokenizer":{"type":"Whitespace"},"post_processor":null,"decoder":null,"model":{"type":"WordLevel","vocab":{ {{vocabulary}} },"unk_token":"w0"} }""", Cancellation);
         await service.Store.PutTextAsync($"{prefix}/tokenizer_config.json", """{"tokenizer_class":"PreTrainedTokenizerFast"}""", Cancellation);
     }

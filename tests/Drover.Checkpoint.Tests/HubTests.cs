@@ -1,9 +1,9 @@
 using System.Net;
 using System.Net.Http.Headers;
 using System.Text.Json.Nodes;
+using Drover.Hosting.Security;
 using Drover.ObjectStore;
 using Drover.Protocol.Checkpoint.V1;
-using Drover.Testing;
 
 namespace Drover.Checkpoint.Tests;
 
@@ -183,28 +183,34 @@ public sealed class HubTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Keys_are_asked_for_where_there_are_some_and_may_change_while_it_runs()
+    public async Task A_key_of_Drover_with_the_scope_to_pull_is_what_opens_it()
     {
-        using var folder = new TemporaryFolder();
-        await File.WriteAllTextAsync(folder["keys"], "# pullers\nfirst-key\n", Cancellation);
-        await using RunningService service = await RunningService.StartAsync($"--Checkpoint:HubKeysFile={folder["keys"]}");
-        await service.PublishAsync("r", 1);
-        async Task<HttpStatusCode> AskAsync(string? key)
+        await using RunningService service = await RunningService.StartAsync("--Security:Authentication=keys");
+        await service.Store.PutTextAsync("models/m/config.json", "{}", Cancellation);
+        string puller = await AddKeyAsync(service, "0000000a", Scopes.Pull), reader = await AddKeyAsync(service, "0000000b", Scopes.Read), admin = await AddKeyAsync(service, "0000000c", Scopes.Admin);
+        async Task<HttpStatusCode> AskAsync(string address, string? key)
         {
-            var request = new HttpRequestMessage(HttpMethod.Get, $"{service.Hub}/runs/r/resolve/main/config.json");
+            var request = new HttpRequestMessage(HttpMethod.Get, $"{service.Hub}/{address}");
             if (key is not null)
                 request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", key);
             using HttpResponseMessage response = await _http.SendAsync(request, Cancellation);
             return response.StatusCode;
         }
 
-        Assert.Equal(HttpStatusCode.OK, await AskAsync("first-key"));
-        foreach (string? wrong in new[] { null, "other", "# pullers", "" })
-            Assert.Equal(HttpStatusCode.Unauthorized, await AskAsync(wrong));
-        await File.WriteAllTextAsync(folder["keys"], "second-key\n", Cancellation);
-        File.SetLastWriteTimeUtc(folder["keys"], DateTime.UtcNow.AddMinutes(1));
-        Assert.Equal(HttpStatusCode.Unauthorized, await AskAsync("first-key"));
-        Assert.Equal(HttpStatusCode.OK, await AskAsync("second-key"));
+        foreach (string address in new[] { "m/resolve/main/config.json", "api/models/m", "api/whoami-v2" })
+        {
+            Assert.Equal([HttpStatusCode.OK, HttpStatusCode.OK], [await AskAsync(address, puller), await AskAsync(address, admin)]);
+            Assert.Equal(HttpStatusCode.Forbidden, await AskAsync(address, reader));
+            foreach (string? wrong in new[] { null, "hf_other", "", puller[..^1] + (puller[^1] == '0' ? '1' : '0') })
+                Assert.Equal(HttpStatusCode.Unauthorized, await AskAsync(address, wrong));
+        }
+    }
+
+    private static async Task<string> AddKeyAsync(RunningService service, string id, Scopes scopes)
+    {
+        (ApiKey key, string text) = ApiKey.Make(id, "test", scopes, DateTimeOffset.UtcNow, expires: null);
+        await new ApiKeyStore(service.Store, TimeProvider.System).AddAsync(key, Cancellation);
+        return text;
     }
 
     private async Task<HttpResponseMessage> RangeAsync(string address, long from, long to) =>

@@ -15,7 +15,6 @@ namespace Drover.Checkpoint.Tests;
 /// </summary>
 public sealed class KilledSaverTests
 {
-    private const int MostMilliseconds = 500;
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
@@ -25,7 +24,7 @@ public sealed class KilledSaverTests
     public async Task The_latest_checkpoint_loads_and_nothing_leaks_on_disk()
     {
         using var folder = new TemporaryFolder();
-        await KillAsync([$"--Drover:DataFolder={folder.Path}"], leftoverAge: 1);
+        await KillAsync("whole", 500, [$"--Drover:DataFolder={folder.Path}"]);
         Assert.Empty(Directory.GetFiles(folder["objects/.incoming"]));
     }
 
@@ -36,34 +35,40 @@ public sealed class KilledSaverTests
         Assert.SkipWhen(string.IsNullOrEmpty(endpoint), "needs an S3 server: set DROVER_TEST_S3_ENDPOINT, DROVER_TEST_S3_ACCESS_KEY and DROVER_TEST_S3_SECRET_KEY");
         using var folder = new TemporaryFolder();
         await KillAsync(
+            "parts",
+            1500,
             [
                 $"--Drover:DataFolder={folder.Path}", $"--ObjectStore:S3Endpoint={endpoint}", $"--ObjectStore:S3Bucket=killed-{Guid.NewGuid():N}"[..40], "--ObjectStore:S3Region=us-east-1",
                 $"--ObjectStore:S3AccessKey={Environment.GetEnvironmentVariable("DROVER_TEST_S3_ACCESS_KEY")}", $"--ObjectStore:S3SecretKey={Environment.GetEnvironmentVariable("DROVER_TEST_S3_SECRET_KEY")}",
-            ],
-            leftoverAge: 1);
+            ]);
     }
 
-    private static async Task KillAsync(string[] settings, long leftoverAge)
+    private static async Task KillAsync(string size, int mostMilliseconds, string[] settings)
     {
+        const long leftoverAge = 1;
         await using RunningService service = await RunningService.StartAsync(settings);
         long last = 0;
         for (int kill = 0; kill < Kills; kill++)
         {
-            await SaveUntilKilledAsync(settings, Random.Shared.Next(MostMilliseconds));
-            last = await LatestLoadsAsync(service, last);
+            await SaveUntilKilledAsync(size, settings, Random.Shared.Next(mostMilliseconds));
+            last = await LatestLoadsAsync(service, TestCheckpoint.ConfigOf(size), last);
         }
 
-        await Task.Delay(TimeSpan.FromSeconds(leftoverAge + 0.1), Cancellation);
+        // S3 tells the times of uploads in whole seconds.
+        await Task.Delay(TimeSpan.FromSeconds(leftoverAge + 1), Cancellation);
+        IReadOnlyList<ObjectInfo> unfinished = await service.Store.RemoveLeftoversAsync(TimeSpan.Zero, dryRun: true, Cancellation);
+        TestContext.Current.SendDiagnosticMessage($"{Kills} kills left {unfinished.Count} unfinished uploads or temporary files; the latest step is {last}");
         var collect = new CollectGarbageRequest { IncludeUnpublished = true, LeftoverAgeSeconds = leftoverAge };
         await service.Client.CollectGarbageAsync(collect, cancellationToken: Cancellation);
         Assert.Equal(0, (await service.Client.CollectGarbageAsync(collect, cancellationToken: Cancellation)).Removal.Objects);
+        Assert.Empty(await service.Store.RemoveLeftoversAsync(TimeSpan.Zero, dryRun: true, Cancellation));
         await NothingButCheckpointsAsync(service);
     }
 
-    private static async Task SaveUntilKilledAsync(string[] settings, int milliseconds)
+    private static async Task SaveUntilKilledAsync(string size, string[] settings, int milliseconds)
     {
         string program = Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "..", "..", "Drover.Checkpoint.SaverProgram", Path.GetFileName(Path.TrimEndingDirectorySeparator(AppContext.BaseDirectory)), "Drover.Checkpoint.SaverProgram"));
-        using Process saver = Process.Start(new ProcessStartInfo(program, [$"http://127.0.0.1:{LoopbackPort.Free()}", .. settings]) { RedirectStandardOutput = true })!;
+        using Process saver = Process.Start(new ProcessStartInfo(program, [$"http://127.0.0.1:{LoopbackPort.Free()}", size, .. settings]) { RedirectStandardOutput = true })!;
         string? line;
         do
         {
@@ -80,14 +85,14 @@ public sealed class KilledSaverTests
         await rest;
     }
 
-    private static async Task<long> LatestLoadsAsync(RunningService service, long last)
+    private static async Task<long> LatestLoadsAsync(RunningService service, LlamaConfig config, long last)
     {
         ListCheckpointsResponse all = await service.Client.ListCheckpointsAsync(new ListCheckpointsRequest { Run = "killed" }, cancellationToken: Cancellation);
         Assert.NotEmpty(all.Checkpoints);
         Drover.Protocol.Checkpoint.V1.Checkpoint latest = (await service.Client.GetLatestCheckpointAsync(new GetLatestCheckpointRequest { Run = "killed" }, cancellationToken: Cancellation)).Checkpoint;
         Assert.True(latest.Step > last, $"{latest.Step} after {last}");
         CheckpointReader reader = await CheckpointReader.OpenAsync(service.Store, latest.Name, Cancellation);
-        foreach ((string name, long[] shape) in LlamaTensors.All(TestCheckpoint.LargerConfig))
+        foreach ((string name, long[] shape) in LlamaTensors.All(config))
         {
             float[] values = new float[TensorBox.Count(shape)];
             await reader.ReadAsync(LogicalTensor.SecondMoment, name, values, Cancellation);

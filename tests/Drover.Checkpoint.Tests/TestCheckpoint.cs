@@ -18,7 +18,10 @@ internal static class TestCheckpoint
         "test");
 
     /// <summary>A larger one: a save takes long enough to be killed in the middle of anything.</summary>
-    public static LlamaConfig LargerConfig { get; } = Config(tied: true) with { VocabSize = 1000, HiddenSize = 64, IntermediateSize = 128, NumHiddenLayers = 2, HeadDim = 16 };
+    private static LlamaConfig LargerConfig { get; } = Config(tied: true) with { VocabSize = 1000, HiddenSize = 64, IntermediateSize = 128, NumHiddenLayers = 2, HeadDim = 16 };
+
+    /// <summary>By name: "whole" is put in one piece, "parts" has shards that S3 gets in parts.</summary>
+    public static LlamaConfig ConfigOf(string size) => size == "parts" ? LargerConfig with { HiddenSize = 256, IntermediateSize = 512, HeadDim = 64 } : LargerConfig;
 
     /// <summary>What the weights of a test checkpoint are: any tensor, the same every time.</summary>
     public static float[] Values(string kind, string name, long[] shape, long step)

@@ -8,6 +8,7 @@ using Google.Protobuf;
 using Grpc.Core;
 using Grpc.Net.Client;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace Drover.Gateway.Tests;
@@ -16,6 +17,7 @@ public sealed class ModelPullerTests : IAsyncLifetime
 {
     private readonly TemporaryFolder _folder = new();
     private readonly Shelf _shelf = new();
+    private readonly string _address = $"http://127.0.0.1:{LoopbackPort.Free()}";
     private WebApplication? _app;
     private GrpcChannel? _channel;
 
@@ -23,13 +25,12 @@ public sealed class ModelPullerTests : IAsyncLifetime
 
     public async ValueTask InitializeAsync()
     {
-        string address = $"http://127.0.0.1:{LoopbackPort.Free()}";
-        WebApplicationBuilder builder = DroverHost.CreateBuilder("checkpoint", [$"--Services:checkpoint={address}", $"--Drover:DataFolder={_folder["data"]}"]);
+        WebApplicationBuilder builder = DroverHost.CreateBuilder("checkpoint", [$"--Services:checkpoint={_address}", $"--Drover:DataFolder={_folder["data"]}"]);
         builder.Services.AddSingleton(_shelf);
         _app = builder.Build();
         _app.MapGrpcService<ShelfService>();
         await _app.StartAsync(Cancellation);
-        _channel = GrpcChannel.ForAddress(address);
+        _channel = GrpcChannel.ForAddress(_address);
     }
 
     public async ValueTask DisposeAsync()
@@ -62,8 +63,28 @@ public sealed class ModelPullerTests : IAsyncLifetime
     {
         _shelf.BreakAfterChunks = 3;
         Assert.Equal(_shelf.Size, await PullAsync());
-        Assert.Equal(2, _shelf.Requests.Count);
-        Assert.Contains(_shelf.Requests[1].Files, range => range.OffsetBytes > 0);
+        Assert.Equal(_shelf.Files.Count + 1, _shelf.Requests.Count);
+        Assert.Contains(_shelf.Requests, request => request.Files.Single().OffsetBytes > 0);
+        AssertWhole();
+    }
+
+    [Fact]
+    public async Task Files_come_from_the_object_store_where_it_gives_them_and_the_rest_through_the_service()
+    {
+        await using WebApplication store = await StartStoreAsync();
+        Assert.Equal(_shelf.Size, await PullAsync());
+        // Of config.json the address answers nothing; of a.bin it breaks off after a part, and the service gives what follows.
+        Assert.Equal([("a.bin", 60_000L), ("config.json", 0L)], _shelf.Requests.Select(request => request.Files.Single()).Select(f => (f.Path, f.OffsetBytes)).Order());
+        AssertWhole();
+    }
+
+    [Fact]
+    public async Task Several_files_come_at_once()
+    {
+        for (int i = 0; i < 3; i++)
+            _shelf.Files[$"shard-{i}"] = [1, 2, 3];
+        _shelf.Meeting = new Barrier(4);
+        Assert.Equal(_shelf.Size, await PullAsync());
         AssertWhole();
     }
 
@@ -89,6 +110,28 @@ public sealed class ModelPullerTests : IAsyncLifetime
         Assert.Contains("Another pull", e.Message, StringComparison.Ordinal);
     }
 
+    /// <summary>Gives a part of a.bin, breaks off, and knows nothing else.</summary>
+    private async Task<WebApplication> StartStoreAsync()
+    {
+        _shelf.Address = $"http://127.0.0.1:{LoopbackPort.Free()}";
+        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
+        builder.WebHost.UseUrls(_shelf.Address);
+        WebApplication store = builder.Build();
+        store.MapGet("/store/a.bin", async context =>
+        {
+            byte[] bytes = _shelf.Files["a.bin"];
+            context.Response.StatusCode = 206;
+            context.Response.Headers.ContentRange = $"bytes 0-{bytes.Length - 1}/{bytes.Length}";
+            context.Response.ContentLength = bytes.Length;
+            await context.Response.Body.WriteAsync(bytes.AsMemory(0, 60_000), Cancellation);
+            await context.Response.Body.FlushAsync(Cancellation);
+            await Task.Delay(100, Cancellation);
+            context.Abort();
+        });
+        await store.StartAsync(Cancellation);
+        return store;
+    }
+
     private async Task<long> PullAsync()
     {
         var puller = new ModelPuller(new CheckpointService.CheckpointServiceClient(_channel), Cancellation);
@@ -112,6 +155,11 @@ public sealed class ModelPullerTests : IAsyncLifetime
 
         public bool Damage { get; set; }
 
+        public string Address { get; set; } = "";
+
+        /// <summary>Where so many calls have to be at one time.</summary>
+        public Barrier? Meeting { get; set; }
+
         public List<PullModelRequest> Requests { get; } = [];
     }
 
@@ -120,9 +168,15 @@ public sealed class ModelPullerTests : IAsyncLifetime
         public override Task<GetModelResponse> GetModel(GetModelRequest request, ServerCallContext context) =>
             Task.FromResult(new GetModelResponse { Model = new Model { Name = request.Name, ContentHash = "h", SizeBytes = shelf.Size, Files = { shelf.Files.Select(f => new ModelFile { Path = f.Key, SizeBytes = f.Value.Length, Sha256 = Convert.ToHexStringLower(SHA256.HashData(f.Value)) }) } } });
 
+        public override Task<PresignModelResponse> PresignModel(PresignModelRequest request, ServerCallContext context) =>
+            Task.FromResult(new PresignModelResponse { Files = { shelf.Address.Length == 0 ? [] : shelf.Files.Keys.Select(path => new PresignedFile { Path = path, Address = $"{shelf.Address}/store/{path}" }) } });
+
         public override async Task PullModel(PullModelRequest request, IServerStreamWriter<PullModelResponse> responseStream, ServerCallContext context)
         {
-            shelf.Requests.Add(request);
+            lock (shelf.Requests)
+                shelf.Requests.Add(request);
+            if (shelf.Meeting is { } meeting && request.Files.Single().Path is not "config.json")
+                Assert.True(await Task.Run(() => meeting.SignalAndWait(TimeSpan.FromSeconds(30))));
             foreach (FileRange range in request.Files)
             {
                 byte[] bytes = shelf.Files[range.Path];

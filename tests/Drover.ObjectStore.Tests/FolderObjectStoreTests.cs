@@ -1,3 +1,5 @@
+using System.ComponentModel;
+using System.Diagnostics;
 using Drover.Errors;
 using Drover.Testing;
 using Microsoft.Extensions.Time.Testing;
@@ -33,6 +35,42 @@ public sealed class FolderObjectStoreTests : ObjectStoreContract, IDisposable
     {
         await Assert.ThrowsAsync<InvalidDataException>(async () => await Store.PutAsync("a/b", new FailingStream(10), PutCondition.None, Cancellation));
         Assert.Empty(Directory.EnumerateFiles(_folder.Path, "*", SearchOption.AllDirectories));
+    }
+
+    [Fact]
+    public async Task A_full_disk_is_told_takes_nothing_away_and_is_written_to_again_when_there_is_room()
+    {
+        string disk = Directory.CreateDirectory(_folder["disk"]).FullName;
+        Assert.SkipUnless(OperatingSystem.IsLinux() && Run("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk), "needs the right to mount a small disk");
+        try
+        {
+            var store = new FolderObjectStore(disk);
+            await store.PutBytesAsync("a", new byte[1 << 20], PutCondition.None, Cancellation);
+            DroverException full = await Assert.ThrowsAsync<DroverException>(async () => await store.PutBytesAsync("b", new byte[3 << 20], PutCondition.None, Cancellation));
+            Assert.Equal((FailureCode.ResourceExhausted, "DISK_FULL"), (full.Code, full.Reason));
+            Assert.Equal(FailureCode.ResourceExhausted, (await Assert.ThrowsAsync<DroverException>(async () => await store.PutBytesAsync("a", new byte[3 << 20], PutCondition.None, Cancellation))).Code);
+            Assert.Equal(["a"], Directory.EnumerateFiles(disk, "*", SearchOption.AllDirectories).Select(f => Path.GetRelativePath(disk, f)));
+            Assert.Equal(1 << 20, (await store.GetInfoAsync("a", Cancellation)).Size);
+            await store.PutBytesAsync("b", new byte[1 << 19], PutCondition.None, Cancellation);
+        }
+        finally
+        {
+            Run("umount", disk);
+        }
+    }
+
+    private static bool Run(string program, params string[] arguments)
+    {
+        try
+        {
+            using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardError = true })!;
+            process.WaitForExit();
+            return process.ExitCode == 0;
+        }
+        catch (Win32Exception)
+        {
+            return false;
+        }
     }
 
     [Fact]

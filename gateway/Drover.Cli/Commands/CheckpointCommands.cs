@@ -16,6 +16,7 @@ internal static class CheckpointCommands
     private static readonly Option<string> From = new("--checkpoint") { Description = "The checkpoint to export; runs/RUN/checkpoints/best is the best on held-out data", Required = true, HelpName = "CHECKPOINT" };
     private static readonly Option<string> Tokenizer = new("--tokenizer") { Description = "The tokenizer that is put beside the weights", Required = true, HelpName = "TOKENIZER" };
     private static readonly Option<long> MaxShard = new("--max-shard-bytes") { Description = "Largest weight file; 0 means 5 GB" };
+    private static readonly Option<bool> KeepPadding = new("--keep-padding") { Description = "Keep rows of the vocabulary after the tokenizer's last id" };
     private static readonly Option<ExportDataType> DataType = EnumOption.Of("--data-type", "Type of the weights", ("bf16", ExportDataType.Bf16), ("fp16", ExportDataType.Fp16), ("fp32", ExportDataType.Fp32));
 
     private static readonly Option<ExportForm> Form = EnumOption.Of("--form", "Of a run with LoRA: a whole model, or the adapter alone as PEFT keeps it", ("merged", ExportForm.Merged), ("adapter", ExportForm.Adapter));
@@ -55,7 +56,7 @@ internal static class CheckpointCommands
             Example:
               drover checkpoint export my-model --checkpoint runs/my-run/checkpoints/step-00000100 --tokenizer tokenizers/my-tokenizer
               drover checkpoint export my-adapter --form adapter --checkpoint runs/my-run/checkpoints/step-00000100 --tokenizer tokenizers/my-tokenizer
-            """) { Name, From, Tokenizer, Form, AdapterBase, DataType, MaxShard, JobStart.Detach }.Does(ExportAsync),
+            """) { Name, From, Tokenizer, Form, AdapterBase, DataType, MaxShard, KeepPadding, JobStart.Detach }.Does(ExportAsync),
     };
 
     private static async Task<int> ListAsync(CliContext context, ParseResult parse)
@@ -98,6 +99,7 @@ internal static class CheckpointCommands
             Form = parse.GetValue(Form),
             AdapterBase = parse.GetValue(AdapterBase),
             MaxShardBytes = parse.GetValue(MaxShard),
+            KeepPadding = parse.GetValue(KeepPadding),
         };
         var request = new CreateExportRequest { RequestId = JobStart.NewRequestId(), Spec = spec };
         Export export = (await context.Checkpoint.CreateExportAsync(request, cancellationToken: context.Cancellation).ConfigureAwait(false)).Export;

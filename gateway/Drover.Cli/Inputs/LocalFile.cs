@@ -12,7 +12,8 @@ internal sealed record LocalFile(string Path, string Name, long Size, string Dig
 {
     public static async Task<LocalFile> ReadAsync(string path, string name, CancellationToken cancellation)
     {
-        using FileStream stream = File.OpenRead(path);
+        // Hashing reads 4 KiB at a time: out of this buffer.
+        using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 20);
         byte[] digest = await SHA256.HashDataAsync(stream, cancellation).ConfigureAwait(false);
         return new LocalFile(path, Plain(name), stream.Length, Convert.ToHexStringLower(digest));
     }

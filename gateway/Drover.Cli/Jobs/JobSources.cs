@@ -17,7 +17,7 @@ internal sealed class JobSources(CliContext context)
     private CancellationToken Cancellation => context.Cancellation;
 
     /// <summary>Pipelines first, then the jobs of the services.</summary>
-    public IReadOnlyList<JobSource> All => [Pipelines, TokenizerTrainings, Expansions, Datasets, Trainings, Evaluations, Exports];
+    public IReadOnlyList<JobSource> All => [Pipelines, TokenizerTrainings, Expansions, Datasets, Trainings, Evaluations, Exports, Imports];
 
     public JobSource Pipelines => new(
         async name => View((await context.Gateway.GetPipelineAsync(new GetPipelineRequest { Name = name }, cancellationToken: Cancellation)).Pipeline, p => p.Job),
@@ -61,6 +61,12 @@ internal sealed class JobSources(CliContext context)
         (name, from) => Events(context.Checkpoint.WatchExport(new WatchExportRequest { Name = name, FromRevision = from }, cancellationToken: Cancellation), a => Own(a.Event)),
         async name => await context.Checkpoint.CancelExportAsync(new CancelExportRequest { Name = name }, cancellationToken: Cancellation),
         async count => (await context.Checkpoint.ListExportsAsync(new ListExportsRequest { PageSize = count }, cancellationToken: Cancellation)).Exports.Select(e => e.Job));
+
+    public JobSource Imports => new(
+        async name => View((await context.Checkpoint.GetImportAsync(new GetImportRequest { Name = name }, cancellationToken: Cancellation)).Import, i => i.Job),
+        (name, from) => Events(context.Checkpoint.WatchImport(new WatchImportRequest { Name = name, FromRevision = from }, cancellationToken: Cancellation), a => Own(a.Event)),
+        async name => await context.Checkpoint.CancelImportAsync(new CancelImportRequest { Name = name }, cancellationToken: Cancellation),
+        async count => (await context.Checkpoint.ListImportsAsync(new ListImportsRequest { PageSize = count }, cancellationToken: Cancellation)).Imports.Select(i => i.Job));
 
     /// <summary>The source that knows a job. A service that does not answer is passed over as long as another knows it.</summary>
     /// <exception cref="DroverException">NotFound when none does.</exception>

@@ -7,11 +7,14 @@ namespace Drover.Cli.Models;
 
 /// <summary>
 /// Fetches a model's files into a folder. A file grows as "NAME.part", is checked against its digest, and only then gets
-/// its name: what is there under its name is whole. A broken pull goes on where it was; what is there is not fetched again.
+/// its name: what is there under its name is whole. A broken pull goes on where it was; what is there is not fetched again. Several files
+/// come at once, each from the object store itself where the service gives an address there that answers, else through the service.
 /// </summary>
 internal sealed class ModelPuller(CheckpointService.CheckpointServiceClient client, CancellationToken cancellation)
 {
     private const int Attempts = 8;
+    private const int AtOnce = 4;
+    private readonly Lock _lock = new();
 
     /// <summary>Fetches what is missing.</summary>
     /// <param name="name">The model, e.g. "models/my-model".</param>
@@ -24,6 +27,7 @@ internal sealed class ModelPuller(CheckpointService.CheckpointServiceClient clie
         Model model = (await client.GetModelAsync(new GetModelRequest { Name = name }, cancellationToken: cancellation).ConfigureAwait(false)).Model;
         Directory.CreateDirectory(folder);
         long fetched = 0;
+        using ModelAddresses addresses = await ModelAddresses.FindAsync(client, model, cancellation).ConfigureAwait(false);
         for (int attempt = 1; ; attempt++)
         {
             List<PartialFile> missing = await MissingAsync(model, folder).ConfigureAwait(false);
@@ -33,11 +37,21 @@ internal sealed class ModelPuller(CheckpointService.CheckpointServiceClient clie
                     onStart(model, missing.Sum(file => file.Expected.SizeBytes - file.Length));
                 if (missing.Count == 0)
                     return (model, fetched);
-                await FetchAsync(model, missing, bytes =>
+                void Count(int bytes)
                 {
-                    fetched += bytes;
-                    attempt = 1;
-                    onBytes(bytes);
+                    lock (_lock)
+                    {
+                        fetched += bytes;
+                        attempt = 1;
+                        onBytes(bytes);
+                    }
+                }
+
+                // The largest first: the last one to end is then a small one.
+                await Parallel.ForEachAsync(missing.OrderByDescending(file => file.Expected.SizeBytes - file.Length), new ParallelOptions { MaxDegreeOfParallelism = AtOnce, CancellationToken = cancellation }, async (file, stop) =>
+                {
+                    if (!await addresses.TryFetchAsync(file, Count, stop).ConfigureAwait(false))
+                        await FetchAsync(model, file, Count, stop).ConfigureAwait(false);
                 }).ConfigureAwait(false);
                 return (model, fetched);
             }
@@ -74,44 +88,34 @@ internal sealed class ModelPuller(CheckpointService.CheckpointServiceClient clie
         return missing;
     }
 
-    private async Task FetchAsync(Model model, List<PartialFile> missing, Action<int> onBytes)
+    private async Task FetchAsync(Model model, PartialFile file, Action<int> onBytes, CancellationToken stop)
     {
-        var request = new PullModelRequest { Name = model.Name, ContentHash = model.ContentHash };
-        request.Files.Add(missing.Select(file => new FileRange { Path = file.Expected.Path, OffsetBytes = file.Length }));
-        var byPath = missing.ToDictionary(file => file.Expected.Path, StringComparer.Ordinal);
-        PartialFile? current = null;
-        using AsyncServerStreamingCall<PullModelResponse> call = client.PullModel(request, cancellationToken: cancellation);
-        while (await call.ResponseStream.MoveNext(cancellation).ConfigureAwait(false))
+        var request = new PullModelRequest { Name = model.Name, ContentHash = model.ContentHash, Files = { new FileRange { Path = file.Expected.Path, OffsetBytes = file.Length } } };
+        using AsyncServerStreamingCall<PullModelResponse> call = client.PullModel(request, cancellationToken: stop);
+        while (await call.ResponseStream.MoveNext(stop).ConfigureAwait(false))
         {
             PullModelResponse part = call.ResponseStream.Current;
-            switch (part.PartCase)
+            if (part.PartCase == PullModelResponse.PartOneofCase.Chunk)
             {
-                case PullModelResponse.PartOneofCase.FileStart:
-                    current = byPath[part.FileStart.Path];
-                    break;
-                case PullModelResponse.PartOneofCase.Chunk when current is not null:
-                    await current.AppendAsync(part.Chunk.Memory, cancellation).ConfigureAwait(false);
-                    onBytes(part.Chunk.Length);
-                    break;
-                case PullModelResponse.PartOneofCase.FileEnd when current is not null:
-                    current.Complete();
-                    byPath.Remove(current.Expected.Path);
-                    current = null;
-                    break;
-                default:
-                    break;
+                await file.AppendAsync(part.Chunk.Memory, stop).ConfigureAwait(false);
+                onBytes(part.Chunk.Length);
+            }
+            else if (part.PartCase == PullModelResponse.PartOneofCase.FileEnd)
+            {
+                file.Complete();
+                return;
             }
         }
 
-        if (byPath.Count > 0)
-            throw new DroverException(FailureCode.DataLoss, "PULL_INCOMPLETE", $"The pull of '{model.Name}' ended without {string.Join(", ", byPath.Keys)}. Pull again: what is there is kept.");
+        throw new DroverException(FailureCode.DataLoss, "PULL_INCOMPLETE", $"The pull of '{model.Name}' ended without {file.Expected.Path}. Pull again: what is there is kept.");
     }
 
     private async Task<bool> IsWholeAsync(string path, ModelFile file)
     {
         if (!File.Exists(path) || new FileInfo(path).Length != file.SizeBytes)
             return false;
-        using FileStream stream = File.OpenRead(path);
+        // Hashing reads 4 KiB at a time: out of this buffer.
+        using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 1 << 20);
         return Convert.ToHexStringLower(await SHA256.HashDataAsync(stream, cancellation).ConfigureAwait(false)) == file.Sha256;
     }
 

@@ -78,6 +78,24 @@ internal sealed class CheckpointForwarder(CheckpointService.CheckpointServiceCli
     public override Task<GetModelResponse> GetModel(GetModelRequest request, ServerCallContext context) =>
         Forward.UnaryAsync<GetModelRequest, GetModelResponse>(Service, client.GetModelAsync, request, context);
 
+    public override Task<PresignModelResponse> PresignModel(PresignModelRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<PresignModelRequest, PresignModelResponse>(Service, client.PresignModelAsync, request, context);
+
+    public override Task<CreateImportResponse> CreateImport(CreateImportRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<CreateImportRequest, CreateImportResponse>(Service, client.CreateImportAsync, request, context);
+
+    public override Task<GetImportResponse> GetImport(GetImportRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<GetImportRequest, GetImportResponse>(Service, client.GetImportAsync, request, context);
+
+    public override Task<ListImportsResponse> ListImports(ListImportsRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<ListImportsRequest, ListImportsResponse>(Service, client.ListImportsAsync, request, context);
+
+    public override Task<CancelImportResponse> CancelImport(CancelImportRequest request, ServerCallContext context) =>
+        Forward.UnaryAsync<CancelImportRequest, CancelImportResponse>(Service, client.CancelImportAsync, request, context);
+
+    public override Task WatchImport(WatchImportRequest request, IServerStreamWriter<WatchImportResponse> responseStream, ServerCallContext context) =>
+        Forward.StreamAsync<WatchImportRequest, WatchImportResponse>(Service, client.WatchImport, request, responseStream, context);
+
     public override Task PullModel(PullModelRequest request, IServerStreamWriter<PullModelResponse> responseStream, ServerCallContext context) =>
         Forward.StreamAsync<PullModelRequest, PullModelResponse>(Service, client.PullModel, request, responseStream, context);
 }

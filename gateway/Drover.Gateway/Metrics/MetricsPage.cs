@@ -52,6 +52,7 @@ internal sealed class MetricsPage(
             ListAsync(async o => (await tokenizer.ListTokenizerJobsAsync(new ListTokenizerJobsRequest { PageSize = JobsLooked }, o)).Jobs, cancellation),
             ListAsync(async o => (await dataPrep.ListDatasetBuildsAsync(new ListDatasetBuildsRequest { PageSize = JobsLooked }, o)).Builds.Select(b => b.Job), cancellation),
             ListAsync(async o => (trainings = (await trainer.ListTrainingJobsAsync(new ListTrainingJobsRequest { PageSize = JobsLooked }, o)).Jobs).Select(j => j.Job), cancellation),
+            ListAsync(async o => (await checkpoint.ListImportsAsync(new ListImportsRequest { PageSize = JobsLooked }, o)).Imports.Select(e => e.Job), cancellation),
             ListAsync(async o => (await checkpoint.ListExportsAsync(new ListExportsRequest { PageSize = JobsLooked }, o)).Exports.Select(e => e.Job), cancellation)).ConfigureAwait(false);
         text.Gauge("drover_jobs", $"Of the newest {JobsLooked} jobs of each kind, how many are in a state.", jobs.SelectMany(j => j).GroupBy(j => (j.Kind, j.State))
             .Select(g => (Labels(("kind", g.Key.Kind), ("state", g.Key.State.ToString().ToLowerInvariant())), (double)g.Count())));

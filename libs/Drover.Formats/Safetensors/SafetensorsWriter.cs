@@ -19,7 +19,8 @@ public static class SafetensorsWriter
     /// <returns>Its size and SHA-256 (lower-case hex).</returns>
     public static async Task<(long Bytes, string Sha256)> PutAsync(IObjectStore store, string key, IReadOnlyList<SafetensorsTensor> tensors, IReadOnlyDictionary<string, string>? metadata, CancellationToken cancellation)
     {
-        var pipe = new Pipe(new PipeOptions(pauseWriterThreshold: 4 * ChunkBytes, resumeWriterThreshold: 2 * ChunkBytes, useSynchronizationContext: false));
+        // Segments as large as chunks: each of them is a write of the store.
+        var pipe = new Pipe(new PipeOptions(minimumSegmentSize: ChunkBytes, pauseWriterThreshold: 4 * ChunkBytes, resumeWriterThreshold: 2 * ChunkBytes, useSynchronizationContext: false));
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         var hashing = new HashingPipeStream(pipe.Writer);
         Task write = WriteThenCompleteAsync(pipe.Writer, hashing, tensors, metadata, stop.Token);

@@ -39,7 +39,7 @@ public static class FileDigests
             string path = file.Key[(prefix.Length + 1)..];
             FileDigest digest = known.TryGetValue(path, out FileDigest? old) && old.Size == file.Size && old.Tag == file.Tag
                 ? old
-                : new FileDigest(file.Size, file.Tag, await DigestAsync(store, file.Key, cancellation).ConfigureAwait(false));
+                : new FileDigest(file.Size, file.Tag, await store.Sha256Async(file.Key, cancellation).ConfigureAwait(false));
             digests.Add(all[path] = digest);
         }
 
@@ -63,13 +63,6 @@ public static class FileDigests
         IReadOnlyList<FileDigest> digests = await OfAsync(store, prefix, files, cancellation).ConfigureAwait(false);
         string lines = string.Concat(files.Zip(digests, (file, digest) => $"{digest.Sha256}  {file.Key[(prefix.Length + 1)..]}\n"));
         return Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(lines)));
-    }
-
-    private static async Task<string> DigestAsync(IObjectStore store, string key, CancellationToken cancellation)
-    {
-        Stream stream = await store.OpenReadAsync(key, 0, null, cancellation).ConfigureAwait(false);
-        await using (stream.ConfigureAwait(false))
-            return Convert.ToHexStringLower(await SHA256.HashDataAsync(stream, cancellation).ConfigureAwait(false));
     }
 
     // A cache: whatever is wrong with it, the digests are computed again.

@@ -11,6 +11,7 @@ public static class RpcScopes
         ["ListModels"] = Scopes.Read | Scopes.Pull,
         ["GetModel"] = Scopes.Read | Scopes.Pull,
         ["PullModel"] = Scopes.Pull,
+        ["PresignModel"] = Scopes.Pull,
         ["GenerateText"] = Scopes.Submit,
         ["StreamText"] = Scopes.Submit,
         ["ProfileTrainingJob"] = Scopes.Submit,

@@ -1,5 +1,6 @@
 using Drover.Checkpoint.Checkpoints;
 using Drover.Checkpoint.Exports;
+using Drover.Checkpoint.Imports;
 using Drover.Checkpoint.Models;
 using Drover.Jobs;
 using Drover.ObjectStore;
@@ -19,6 +20,7 @@ internal sealed class CheckpointGrpcService(
     RunKeeper keeper,
     CheckpointDiff diff,
     Lineage lineage,
+    ImportRules imports,
     IObjectStore store,
     JobQueue jobs) : CheckpointService.CheckpointServiceBase
 {
@@ -114,6 +116,35 @@ internal sealed class CheckpointGrpcService(
 
     public override async Task PullModel(PullModelRequest request, IServerStreamWriter<PullModelResponse> responseStream, ServerCallContext context) =>
         await pull.SendAsync(request, part => responseStream.WriteAsync(part, context.CancellationToken), context.CancellationToken).ConfigureAwait(false);
+
+    public override async Task<PresignModelResponse> PresignModel(PresignModelRequest request, ServerCallContext context) =>
+        new() { Files = { await pull.PresignAsync(request, context.CancellationToken).ConfigureAwait(false) } };
+
+    public override Task<CreateImportResponse> CreateImport(CreateImportRequest request, ServerCallContext context)
+    {
+        imports.Check(request.Spec);
+        return Task.FromResult(new CreateImportResponse { Import = DescribeImport(jobs.Create(ImportExecutor.JobKind, request.RequestId, request.Spec)) });
+    }
+
+    public override Task<GetImportResponse> GetImport(GetImportRequest request, ServerCallContext context) =>
+        Task.FromResult(new GetImportResponse { Import = DescribeImport(jobs.Get(request.Name, ImportExecutor.JobKind)) });
+
+    public override Task<ListImportsResponse> ListImports(ListImportsRequest request, ServerCallContext context)
+    {
+        JobPage page = jobs.List(ImportExecutor.JobKind, request.PageSize, request.PageToken);
+        return Task.FromResult(new ListImportsResponse { Imports = { page.Jobs.Select(DescribeImport) }, NextPageToken = page.NextPageToken });
+    }
+
+    public override Task<CancelImportResponse> CancelImport(CancelImportRequest request, ServerCallContext context) =>
+        Task.FromResult(new CancelImportResponse { Import = DescribeImport(jobs.Cancel(request.Name, ImportExecutor.JobKind)) });
+
+    public override async Task WatchImport(WatchImportRequest request, IServerStreamWriter<WatchImportResponse> responseStream, ServerCallContext context)
+    {
+        await foreach (JobEvent update in jobs.WatchAsync(request.Name, ImportExecutor.JobKind, request.FromRevision, context.CancellationToken).ConfigureAwait(false))
+            await responseStream.WriteAsync(new WatchImportResponse { Event = update }, context.CancellationToken).ConfigureAwait(false);
+    }
+
+    private static Import DescribeImport(JobEntry entry) => new() { Job = entry.Job, Spec = entry.Spec<ImportSpec>(), Result = entry.Result<Model>() };
 
     private static Export Describe(JobEntry entry) => new() { Job = entry.Job, Spec = entry.Spec<ExportSpec>(), Result = entry.Result<Model>() };
 }

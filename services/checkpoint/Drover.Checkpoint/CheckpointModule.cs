@@ -1,6 +1,7 @@
 using Drover.Checkpoint.Checkpoints;
 using Drover.Checkpoint.Exports;
 using Drover.Checkpoint.Hub;
+using Drover.Checkpoint.Imports;
 using Drover.Checkpoint.Models;
 using Drover.Discovery;
 using Drover.Hosting;
@@ -20,6 +21,8 @@ public static class CheckpointModule
         WebApplicationBuilder builder = DroverHost.CreateBuilder(ServiceNames.Checkpoint, args);
         builder.Services.AddJobs(builder.Configuration);
         builder.Services.AddJobExecutor<ExportExecutor>();
+        builder.Services.AddJobExecutor<ImportExecutor>();
+        builder.Services.AddSingleton<ImportRules>();
         builder.Services.AddSingleton<CheckpointVerifier>();
         builder.Services.AddSingleton<CheckpointPublisher>();
         builder.Services.AddSingleton<CheckpointCatalog>();
@@ -43,10 +46,10 @@ public static class CheckpointModule
         builder.Services.AddOptions<CheckpointOptions>()
             .Bind(builder.Configuration.GetSection("Checkpoint"))
             .Validate(o => o.HubAddress.Length == 0 || (Uri.TryCreate(o.HubAddress, UriKind.Absolute, out Uri? address) && address.Scheme is "http"), "Checkpoint:HubAddress must be empty or an address such as http://127.0.0.1:7581.")
-            .Validate(o => o.HubKeysFile.Length == 0 || File.Exists(o.HubKeysFile), "Checkpoint:HubKeysFile is not there. Write one key a line into it, or leave the setting empty to let everybody pull.")
+            .Validate(o => o.Addresses.All(a => Uri.TryCreate(a, UriKind.Absolute, out Uri? address) && address.Scheme is "http" or "https"), "Checkpoint:ImportAddresses must be addresses such as https://huggingface.co, with commas between them.")
+            .Validate(o => o.ImportTokenFile.Length == 0 || File.Exists(o.ImportTokenFile), "Checkpoint:ImportTokenFile is not there.")
             .ValidateOnStart();
         builder.Services.AddSingleton(p => p.GetRequiredService<IOptions<CheckpointOptions>>().Value);
-        builder.Services.AddSingleton<HubAccess>();
         builder.Services.AddSingleton<HubRevisions>();
         builder.Services.AddSingleton<HubEndpoints>();
         builder.WebHost.ConfigureKestrel(kestrel =>

@@ -16,6 +16,10 @@ namespace Drover.Trainer.Worker;
 internal sealed class CheckpointSaver(RankContext rank, TrainingEngine engine)
 {
     private const char Failed = '!';
+
+    // One copy of this rank's slices, kept from save to save: arrays of their own each time would be two copies until they are collected,
+    // and touching new memory takes longer than the copy.
+    private List<float[]>? _host;
     private Task<(WrittenShard Shard, double Seconds)>? _writing;
     private CheckpointManifest? _manifest;
     private double _copySeconds;
@@ -35,10 +39,10 @@ internal sealed class CheckpointSaver(RankContext rank, TrainingEngine engine)
     {
         long started = Stopwatch.GetTimestamp();
         string prefix = RunKeys.Checkpoint(manifest.Run, manifest.Step);
+        _host ??= [.. engine.SavedState.Select(slice => GC.AllocateUninitializedArray<float>(checked((int)slice.Count)))];
         var slices = new List<CheckpointSlice>(engine.SavedState.Count);
-        foreach (StateSlice slice in engine.SavedState)
+        foreach ((StateSlice slice, float[] values) in engine.SavedState.Zip(_host))
         {
-            float[] values = new float[slice.Count];
             engine.CopyState(slice, values);
             slices.Add(new CheckpointSlice(slice.Kind, slice.Name, slice.GlobalShape, slice.Offset, slice.Shape, (first, target) => values.AsSpan((int)first, target.Length).CopyTo(target)));
         }

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Text;
 using Drover.Errors;
 using Drover.Formats.Safetensors;
+using Drover.Formats.Tests.Checkpoints;
 using Drover.ObjectStore;
 using Drover.Testing;
 
@@ -83,13 +84,13 @@ public sealed class SafetensorsHeaderTests : IDisposable
     }
 
     [Fact]
-    public void A_hundred_thousand_mutations_of_a_header_throw_nothing_but_our_failures()
+    public void Mutations_of_a_header_throw_nothing_but_our_failures()
     {
         var random = new Random(20240611);
         byte[] good = Encoding.UTF8.GetBytes(Good.Replace("\"a\"", "\"__metadata__\":{\"format\":\"pt\"},\"a\"", StringComparison.Ordinal));
         string[] pieces = ["\"", "{", "}", "[", "]", ",", ":", "-", "1e999", "9223372036854775807", "18446744073709551616", "null", "true", "1.5", "\"\\ud800\"", "data_offsets", "\u0000", "__metadata__", " "];
-        int sound = 0;
-        for (int i = 0; i < 100_000; i++)
+        int sound = 0, count = 10 * ManifestMutationTests.Mutations;
+        for (int i = 0; i < count; i++)
         {
             List<byte> bytes = [.. good];
             for (int n = random.Next(1, 5); n > 0; n--)
@@ -108,7 +109,7 @@ public sealed class SafetensorsHeaderTests : IDisposable
             }
         }
 
-        Assert.InRange(sound, 1, 99_999); // the mutations reach both sides
+        Assert.InRange(sound, 1, count - 1); // the mutations reach both sides
     }
 
     [Fact]

@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using Drover.Errors;
 using Drover.Formats.Adapters;
 using Drover.Formats.Checkpoints;
@@ -56,7 +55,7 @@ internal sealed class CheckpointVerifier(IObjectStore store)
         ObjectInfo info = await store.GetInfoAsync(key, cancellation).ConfigureAwait(false);
         if (info.Size != shard.Bytes)
             return $"has {info.Size} bytes, and its rank wrote {shard.Bytes}";
-        string digest = await DigestAsync(key, cancellation).ConfigureAwait(false);
+        string digest = await store.Sha256Async(key, cancellation).ConfigureAwait(false);
         if (digest != shard.Sha256)
             return $"has the SHA-256 {digest}, and its rank wrote {shard.Sha256}: its bytes changed";
         SafetensorsFile file = await SafetensorsFile.OpenAsync(store, key, cancellation).ConfigureAwait(false);
@@ -72,13 +71,6 @@ internal sealed class CheckpointVerifier(IObjectStore store)
         }
 
         return null;
-    }
-
-    private async Task<string> DigestAsync(string key, CancellationToken cancellation)
-    {
-        Stream stream = await store.OpenReadAsync(key, 0, null, cancellation).ConfigureAwait(false);
-        await using (stream.ConfigureAwait(false))
-            return Convert.ToHexStringLower(await SHA256.HashDataAsync(stream, cancellation).ConfigureAwait(false));
     }
 
     private static List<string> MissingTensors(string prefix, CheckpointManifest manifest)

@@ -27,8 +27,11 @@ internal sealed record ExportFolder(ExportLineage Lineage, WeightShards Weights,
     {
         TokenizerFiles tokenizer = await TokenizerFiles.FindAsync(store, spec.Tokenizer, checkpoint.ModelConfig.VocabSize, cancellation).ConfigureAwait(false);
         (string type, string name) = ExportRules.TypeOf(spec);
-        var weights = new WeightShards(await ExportContent.OfAsync(store, spec, checkpoint, cancellation).ConfigureAwait(false), type, ExportRules.ShardBytes(spec));
-        ExportLineage lineage = LineageOf(spec, checkpoint, tokenizer);
+        LlamaConfig config = checkpoint.ModelConfig with { TorchDtype = name, Dtype = name };
+        if (spec.Form != ExportForm.Adapter && !spec.KeepPadding)
+            config = config with { VocabSize = tokenizer.RowsOf(config) };
+        var weights = new WeightShards(await ExportContent.OfAsync(store, spec, checkpoint, config, cancellation).ConfigureAwait(false), type, ExportRules.ShardBytes(spec));
+        ExportLineage lineage = LineageOf(spec, checkpoint, tokenizer) with { VocabSize = config.VocabSize < checkpoint.ModelConfig.VocabSize ? config.VocabSize : null };
         (string, string) card = (ModelCard.FileName, ModelCard.Of(spec, checkpoint, lineage));
         if (spec.Form == ExportForm.Adapter)
         {
@@ -36,7 +39,6 @@ internal sealed record ExportFolder(ExportLineage Lineage, WeightShards Weights,
             return new ExportFolder(lineage, weights, tokenizer, [card, (PeftConfig.FileName, PeftConfig.ToJson(checkpoint.Manifest.Adapter!, checkpoint.ModelConfig, baseModel))]);
         }
 
-        LlamaConfig config = checkpoint.ModelConfig with { TorchDtype = name, Dtype = name };
         return new ExportFolder(lineage, weights, tokenizer, [card, (GenerationConfigFile, GenerationConfig(config)), (LlamaConfig.FileName, config.ToJson())]);
     }
 

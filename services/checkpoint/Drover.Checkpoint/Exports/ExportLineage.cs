@@ -46,6 +46,9 @@ internal sealed record ExportLineage
     /// <summary>What an adapter calls its base; null for the run's.</summary>
     public string? AdapterBase { get; init; }
 
+    /// <summary>Rows of the vocabulary, where padding was left out; null where all of the run's are there.</summary>
+    public int? VocabSize { get; init; }
+
     public string ToJson() => JsonSerializer.Serialize(this, ExportLineageJson.Default.ExportLineage) + "\n";
 }
 

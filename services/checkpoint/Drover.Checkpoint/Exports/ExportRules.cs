@@ -33,6 +33,8 @@ internal static class ExportRules
             problems.Add($"form {(int)spec.Form} is not known.");
         if (spec.AdapterBase.Length > 0 && spec.Form != ExportForm.Adapter)
             problems.Add("adapter_base is of the form adapter.");
+        if (spec.KeepPadding && spec.Form == ExportForm.Adapter)
+            problems.Add("keep_padding is of the form merged.");
         if (spec.MaxShardBytes < 0)
             problems.Add($"max_shard_bytes is {spec.MaxShardBytes}; 0 means 5 GB.");
         if (problems.Count > 0)

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Numerics;
 using System.Runtime.InteropServices;
 using Drover.Errors;
 using Drover.Formats.Safetensors;
@@ -22,8 +23,7 @@ internal static class Rounding
                 MemoryMarshal.AsBytes(values).CopyTo(target);
                 break;
             case SafetensorsTypes.BF16:
-                for (int i = 0; i < values.Length; i++)
-                    BinaryPrimitives.WriteUInt16LittleEndian(target[(2 * i)..], ToBFloat16(values[i]));
+                WriteBFloat16(values, MemoryMarshal.Cast<byte, ushort>(target));
                 break;
             default:
                 for (int i = 0; i < values.Length; i++)
@@ -36,6 +36,35 @@ internal static class Rounding
 
                 break;
         }
+    }
+
+    // Eight or sixteen at a time; a pair of vectors that holds a NaN is left to the scalar code.
+    private static void WriteBFloat16(ReadOnlySpan<float> values, Span<ushort> target)
+    {
+        int i = 0, width = Vector<float>.Count;
+        for (; i <= values.Length - (2 * width); i += 2 * width)
+        {
+            var low = new Vector<float>(values[i..]);
+            var high = new Vector<float>(values[(i + width)..]);
+            if (Vector.EqualsAll(low, low) && Vector.EqualsAll(high, high))
+                Vector.Narrow(Round(low), Round(high)).CopyTo(target[i..]);
+            else
+                Round(values.Slice(i, 2 * width), target[i..]);
+        }
+
+        Round(values[i..], target[i..]);
+    }
+
+    private static void Round(ReadOnlySpan<float> values, Span<ushort> target)
+    {
+        for (int i = 0; i < values.Length; i++)
+            target[i] = ToBFloat16(values[i]);
+    }
+
+    private static Vector<uint> Round(Vector<float> values)
+    {
+        Vector<uint> bits = Vector.AsVectorUInt32(values);
+        return Vector.ShiftRightLogical(bits + new Vector<uint>(0x7FFF) + (Vector.ShiftRightLogical(bits, 16) & Vector<uint>.One), 16);
     }
 
     /// <summary>The upper half of an fp32, rounded.</summary>

@@ -1,6 +1,8 @@
 using System.Security.Cryptography;
 using System.Text;
+using System.Text.Json;
 using Drover.Errors;
+using Drover.Formats.HuggingFace;
 using Drover.ObjectStore;
 
 namespace Drover.Checkpoint.Exports;
@@ -9,7 +11,8 @@ namespace Drover.Checkpoint.Exports;
 /// <param name="Prefix">Where they lie; empty for none.</param>
 /// <param name="Names">The files.</param>
 /// <param name="Hash">SHA-256 over names and digests; empty for none.</param>
-internal sealed record TokenizerFiles(string Prefix, IReadOnlyList<string> Names, string Hash)
+/// <param name="Ids">The highest id of any of them plus one; 0 for none.</param>
+internal sealed record TokenizerFiles(string Prefix, IReadOnlyList<string> Names, string Hash, long Ids)
 {
     private const string Vocabulary = "tokenizer.json";
     private const string SentencePiece = "tokenizer.model";
@@ -24,16 +27,19 @@ internal sealed record TokenizerFiles(string Prefix, IReadOnlyList<string> Names
     public static async Task<TokenizerFiles> FindAsync(IObjectStore store, string prefix, long rows, CancellationToken cancellation)
     {
         if (prefix.Length == 0)
-            return new TokenizerFiles("", [], "");
+            return new TokenizerFiles("", [], "", 0);
         var names = new List<string>();
         var lines = new StringBuilder();
+        long ids = 0;
         foreach (string name in Known)
         {
             string key = ObjectKey.Join(prefix, name);
             if (await store.FindAsync(key, cancellation).ConfigureAwait(false) is null)
                 continue;
             byte[] bytes = await store.ReadAllBytesAsync(key, cancellation).ConfigureAwait(false);
-            if (name is Vocabulary or SentencePiece && VocabularyCount.Of(bytes, key) is var size && size > rows)
+            long size = VocabularyCount.OfFile(name, bytes, key);
+            ids = Math.Max(ids, size);
+            if (size > rows && name is Vocabulary or SentencePiece)
             {
                 throw new DroverException(
                     FailureCode.FailedPrecondition,
@@ -47,7 +53,24 @@ internal sealed record TokenizerFiles(string Prefix, IReadOnlyList<string> Names
 
         if (!names.Contains(Vocabulary) && !names.Contains(SentencePiece))
             throw new DroverException(FailureCode.NotFound, "TOKENIZER_NOT_FOUND", $"There is no tokenizer at '{prefix}': it has neither {Vocabulary} nor {SentencePiece}.");
-        return new TokenizerFiles(prefix, names, Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(lines.ToString()))));
+        return new TokenizerFiles(prefix, names, Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(lines.ToString()))), ids);
+    }
+
+    /// <summary>
+    /// Rows of the vocabulary that a model needs: up to the last id that the tokenizer or the config names. All of them where no tokenizer is named.
+    /// </summary>
+    public int RowsOf(LlamaConfig config)
+    {
+        if (Ids == 0)
+            return config.VocabSize;
+        long named = Math.Max(config.BosTokenId ?? 0, config.PadTokenId ?? 0);
+        if (config.EosTokenId is { } eos)
+        {
+            foreach (JsonElement id in eos.ValueKind == JsonValueKind.Array ? [.. eos.EnumerateArray()] : (JsonElement[])[eos])
+                named = id.ValueKind == JsonValueKind.Number && id.TryGetInt64(out long value) ? Math.Max(named, value) : named;
+        }
+
+        return (int)Math.Min(config.VocabSize, Math.Max(Ids, named + 1));
     }
 
     /// <summary>Copies them.</summary>

@@ -11,6 +11,26 @@ internal static class VocabularyCount
     private const int LlamaThreeSpecials = 256;
     private const uint PiecesTag = (1 << 3) | (uint)WireFormat.WireType.LengthDelimited;
 
+    /// <summary>The highest id that a file of a tokenizer's folder names, plus one; 0 for one that names none.</summary>
+    /// <exception cref="DroverException">DataLoss when it is not what its name says.</exception>
+    public static long OfFile(string name, byte[] bytes, string key)
+    {
+        try
+        {
+            return name switch
+            {
+                "tokenizer.json" or "tokenizer.model" => Of(bytes, key),
+                "added_tokens.json" => CountAdded(bytes),
+                "tokenizer_config.json" => CountDecoder(bytes),
+                _ => 0,
+            };
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException)
+        {
+            throw new DroverException(FailureCode.DataLoss, "CORRUPT_TOKENIZER", $"'{key}' is not a file of a tokenizer: {e.Message}", e);
+        }
+    }
+
     /// <summary>The highest id plus one.</summary>
     /// <param name="bytes">tokenizer.json, a SentencePiece model, or lines of tiktoken ranks.</param>
     /// <param name="file">For messages.</param>
@@ -43,6 +63,22 @@ internal static class VocabularyCount
         }
 
         return last + 1;
+    }
+
+    /// <summary>{"token": id}: ids that slow tokenizers have after their pieces.</summary>
+    private static long CountAdded(byte[] bytes)
+    {
+        using var document = JsonDocument.Parse(bytes);
+        return 1 + document.RootElement.EnumerateObject().Select(p => p.Value.GetInt64()).DefaultIfEmpty(-1).Max();
+    }
+
+    /// <summary>"added_tokens_decoder": {"id": {...}}.</summary>
+    private static long CountDecoder(byte[] bytes)
+    {
+        using var document = JsonDocument.Parse(bytes);
+        if (!document.RootElement.TryGetProperty("added_tokens_decoder", out JsonElement decoder))
+            return 0;
+        return 1 + decoder.EnumerateObject().Select(p => long.Parse(p.Name, System.Globalization.CultureInfo.InvariantCulture)).DefaultIfEmpty(-1).Max();
     }
 
     /// <summary>ModelProto: field 1 is a piece, repeated (sentencepiece_model.proto).</summary>

@@ -121,26 +121,46 @@ internal sealed class WeightShards
 
     private long BytesOf((string Name, long[] Shape) tensor) => SafetensorsTypes.ElementBytes(_dataType) * TensorBox.Count(tensor.Shape);
 
-    // The bytes of a tensor from one on, up to another: whole rows are rendered, and what was not asked for of them is cut off.
+    // The bytes of a tensor from one on, up to another: whole rows are rendered, and what was not asked for of them is cut off. The next rows
+    // are read while these are rounded and written.
     private async Task CopyAsync(string name, long[] shape, long firstByte, long endByte, Stream target, CancellationToken cancellation)
     {
         int size = SafetensorsTypes.ElementBytes(_dataType);
         long row = TensorBox.Count(shape.AsSpan(1));
         long rows = Math.Clamp(ChunkElements / row, 1, shape[0]);
         endByte = Math.Min(endByte, shape[0] * row * size);
-        float[] values = new float[rows * row];
-        byte[] bytes = new byte[values.Length * size];
-        for (long first = firstByte / (row * size); first * row * size < endByte; first += rows)
+        long first = firstByte / (row * size), end = Math.Min(shape[0], ((endByte - 1) / (row * size)) + 1);
+        float[] current = new float[Math.Min(rows, end - first) * row], next = first + rows < end ? new float[current.Length] : [];
+        byte[] bytes = new byte[current.Length * size];
+        int Count(long from) => (int)(Math.Min(rows, end - from) * row);
+        Task Read(long from, float[] values)
         {
             long[] offset = new long[shape.Length];
-            offset[0] = first;
-            long[] extent = [Math.Min(rows, shape[0] - first), .. shape.AsSpan(1)];
-            int count = (int)(extent[0] * row);
-            await _content.Read(name, shape, new TensorBox(offset, extent), values.AsMemory(0, count), cancellation).ConfigureAwait(false);
-            Rounding.Write(values.AsSpan(0, count), _dataType, bytes.AsSpan(0, count * size), name);
-            long at = first * row * size;
-            int from = (int)Math.Max(0, firstByte - at), to = (int)Math.Min((long)count * size, endByte - at);
-            await target.WriteAsync(bytes.AsMemory(from, to - from), cancellation).ConfigureAwait(false);
+            offset[0] = from;
+            return _content.Read(name, shape, new TensorBox(offset, [Count(from) / row, .. shape.AsSpan(1)]), values.AsMemory(0, Count(from)), cancellation);
+        }
+
+        await Read(first, current).ConfigureAwait(false);
+        for (; first < end; first += rows)
+        {
+            Task reading = first + rows < end ? Read(first + rows, next) : Task.CompletedTask;
+            try
+            {
+                int count = Count(first);
+                Rounding.Write(current.AsSpan(0, count), _dataType, bytes.AsSpan(0, count * size), name);
+                long at = first * row * size;
+                int from = (int)Math.Max(0, firstByte - at), to = (int)Math.Min((long)count * size, endByte - at);
+                await target.WriteAsync(bytes.AsMemory(from, to - from), cancellation).ConfigureAwait(false);
+            }
+            catch
+            {
+                // What failed first is told; nobody else waits for the other.
+                await reading.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                throw;
+            }
+
+            await reading.ConfigureAwait(false);
+            (current, next) = (next, current);
         }
     }
 }

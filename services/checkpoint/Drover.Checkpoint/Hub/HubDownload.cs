@@ -10,18 +10,19 @@ internal static class HubDownload
     /// <summary>Files that the Hub would keep as LFS objects: clients take their SHA-256 from the listing.</summary>
     public static bool IsLarge(HubFile file) => file.Path.EndsWith(".safetensors", StringComparison.Ordinal) || file.Path.EndsWith("tokenizer.model", StringComparison.Ordinal) || file.Size > 10_000_000;
 
+    /// <summary>Sends a client to where the object store gives the file itself, as the Hub does with what is large.</summary>
+    public static void Redirect(HttpContext context, HubFile file, Uri address)
+    {
+        WriteTags(context.Response, file);
+        context.Response.StatusCode = StatusCodes.Status302Found;
+        context.Response.Headers.Location = address.AbsoluteUri;
+    }
+
     public static async Task SendAsync(HttpContext context, HubFile file)
     {
         HttpResponse response = context.Response;
-        string tag = $"\"{file.Tag}\"";
-        response.Headers.ETag = tag;
+        string tag = WriteTags(response, file);
         response.Headers.AcceptRanges = "bytes";
-        if (IsLarge(file))
-        {
-            response.Headers["X-Linked-Etag"] = tag;
-            response.Headers["X-Linked-Size"] = file.Size.ToString(CultureInfo.InvariantCulture);
-        }
-
         response.ContentType = file.Path.EndsWith(".json", StringComparison.Ordinal) ? "application/json" : file.Path.EndsWith(".md", StringComparison.Ordinal) ? "text/markdown; charset=utf-8" : "application/octet-stream";
         response.Headers.ContentDisposition = new ContentDispositionHeaderValue("inline") { FileName = Path.GetFileName(file.Path) }.ToString();
         if (context.Request.GetTypedHeaders().IfNoneMatch.Any(t => t.Tag == "*" || t.Tag == tag))
@@ -50,6 +51,19 @@ internal static class HubDownload
             return;
         context.Features.Get<IHttpResponseBodyFeature>()?.DisableBuffering();
         await file.Write(response.Body, offset, length, context.RequestAborted).ConfigureAwait(false);
+    }
+
+    private static string WriteTags(HttpResponse response, HubFile file)
+    {
+        string tag = $"\"{file.Tag}\"";
+        response.Headers.ETag = tag;
+        if (IsLarge(file))
+        {
+            response.Headers["X-Linked-Etag"] = tag;
+            response.Headers["X-Linked-Size"] = file.Size.ToString(CultureInfo.InvariantCulture);
+        }
+
+        return tag;
     }
 
     // Several ranges at once are answered with the whole, which the standard allows; so is a range of a file that has changed since.

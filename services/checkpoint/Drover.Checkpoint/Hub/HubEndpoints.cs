@@ -8,16 +8,17 @@ namespace Drover.Checkpoint.Hub;
 
 /// <summary>
 /// The read side of the Hub's HTTP API, as far as huggingface_hub and transformers ask for it: files of a repository at a revision
-/// (HEAD and GET, ranges), what it is, its tree, its branches and tags. HF_ENDPOINT=http://host:7581 makes a client come here.
+/// (HEAD and GET, ranges), what it is, its tree, its branches and tags. HF_ENDPOINT=http://host:7581 makes a client come here,
+/// and HF_TOKEN is its key, with the scope to pull.
 /// </summary>
-internal sealed partial class HubEndpoints(HubRevisions revisions, ModelCatalog models, HubAccess access, ILogger<HubEndpoints> logger)
+internal sealed partial class HubEndpoints(HubRevisions revisions, ModelCatalog models, ModelPull pull, ILogger<HubEndpoints> logger)
 {
     private const int DefaultTreePage = 1000;
 
     /// <summary>Adds the routes. Ids are of one part or two.</summary>
     public void Map(IEndpointRouteBuilder routes)
     {
-        RouteGroupBuilder app = routes.MapGroup("").RequireScopes(Scopes.Read | Scopes.Pull);
+        RouteGroupBuilder app = routes.MapGroup("").RequireScopes(Scopes.Pull);
         foreach (string id in (string[])["{name}", "{owner}/{name}"])
         {
             app.MapMethods($"/{id}/resolve/{{revision}}/{{**file}}", ["GET", "HEAD"], Answer(ResolveAsync));
@@ -36,8 +37,6 @@ internal sealed partial class HubEndpoints(HubRevisions revisions, ModelCatalog 
     {
         try
         {
-            if (!access.Allows(context.Request))
-                throw new DroverException(FailureCode.Unauthenticated, "KEY_REQUIRED", "This server gives models to who has a key: set HF_TOKEN.");
             await work(context).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
@@ -68,7 +67,11 @@ internal sealed partial class HubEndpoints(HubRevisions revisions, ModelCatalog 
         // Also beside "there is no such file": clients remember that, by commit.
         context.Response.Headers["X-Repo-Commit"] = repository.Commit;
         HubFile file = repository.Find(path) ?? throw NoEntry(id, revision, path);
-        await HubDownload.SendAsync(context, file).ConfigureAwait(false);
+        // Not what is small: a client asks for it more quickly than it follows.
+        if (file.Key is not null && HubDownload.IsLarge(file) && await pull.AddressOfAsync(file.Key, context.RequestAborted).ConfigureAwait(false) is { } address)
+            HubDownload.Redirect(context, file, address);
+        else
+            await HubDownload.SendAsync(context, file).ConfigureAwait(false);
     }
 
     private async Task DescribeAsync(HttpContext context, string revision)
@@ -167,6 +170,8 @@ internal sealed partial class HubEndpoints(HubRevisions revisions, ModelCatalog 
     private static JsonObject Entry(HubFile file, string pathName)
     {
         var entry = new JsonObject { ["type"] = "file", [pathName] = file.Path, ["oid"] = file.Tag[..40], ["size"] = file.Size };
+        // Tags of what is rendered are no digests of its bytes: who wants one looks here.
+        entry["sha256"] = file.Key is null ? null : file.Tag;
         if (pathName == "rfilename")
             entry["blobId"] = file.Tag[..40];
         if (HubDownload.IsLarge(file))

@@ -15,7 +15,6 @@ internal static class HubFailure
             (_, "REVISION_NOT_FOUND") => (404, "RevisionNotFound"),
             (_, "ENTRY_NOT_FOUND") => (404, "EntryNotFound"),
             (FailureCode.NotFound, _) => (404, "EntryNotFound"),
-            (FailureCode.Unauthenticated, _) => (401, ""),
             (FailureCode.InvalidArgument, _) => (400, ""),
             (FailureCode.FailedPrecondition, _) => (409, ""),
             (FailureCode.Unavailable, _) => (503, ""),

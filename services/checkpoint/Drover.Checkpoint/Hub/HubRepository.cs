@@ -29,7 +29,10 @@ internal sealed record HubRepository(string Id, string Commit, IReadOnlyList<Hub
             f.Path,
             f.SizeBytes,
             f.Sha256,
-            (target, offset, length, c) => CopyAsync(store, ObjectKey.Join(name, f.Path), target, offset, length, c)))]);
+            (target, offset, length, c) => CopyAsync(store, ObjectKey.Join(name, f.Path), target, offset, length, c))
+        {
+            Key = ObjectKey.Join(name, f.Path),
+        })]);
     }
 
     /// <summary>A checkpoint, rendered as it is asked for: no byte of it is stored twice.</summary>
@@ -75,6 +78,9 @@ internal delegate Task WriteRange(Stream target, long offset, long length, Cance
 /// <param name="Write">Writes a range that lies in the file.</param>
 internal sealed record HubFile(string Path, long Size, string Tag, WriteRange Write)
 {
+    /// <summary>Of a stored file, its object; null where it is rendered.</summary>
+    public string? Key { get; init; }
+
     public static HubFile OfText(string path, string text)
     {
         byte[] bytes = System.Text.Encoding.UTF8.GetBytes(text);

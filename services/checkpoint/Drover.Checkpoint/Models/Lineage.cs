@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using Drover.Checkpoint.Checkpoints;
 using Drover.Checkpoint.Exports;
+using Drover.Checkpoint.Imports;
 using Drover.Errors;
 using Drover.Formats.Checkpoints;
 using Drover.Formats.Datasets;
@@ -75,7 +76,10 @@ internal sealed class Lineage(IObjectStore store, CheckpointCatalog checkpoints)
         SetState(entry, isThere ? now : null);
         if (await store.FindAsync(key, cancellation).ConfigureAwait(false) is null)
         {
-            entry.Detail = "not made by an export";
+            string import = ObjectKey.Join(entry.Name, ImportOrigin.FileName);
+            entry.Detail = await store.FindAsync(import, cancellation).ConfigureAwait(false) is not null && ImportOrigin.Parse(await store.ReadAllBytesAsync(import, cancellation).ConfigureAwait(false)) is { } origin
+                ? $"imported from {origin}, commit {origin.Commit}"
+                : "not made by an export";
             return [];
         }
 

@@ -7,8 +7,10 @@ using Google.Protobuf;
 namespace Drover.Checkpoint.Models;
 
 /// <summary>Sends a model's files, whole or from an offset, each with its digest at the end.</summary>
-internal sealed class ModelPull(IObjectStore store, ModelCatalog models)
+internal sealed class ModelPull(IObjectStore store, ModelCatalog models, CheckpointOptions options)
 {
+    private static readonly TimeSpan PresignedFor = TimeSpan.FromHours(1);
+
     /// <summary>Largest chunk, bytes.</summary>
     public const int ChunkBytes = 1 << 20;
 
@@ -35,6 +37,27 @@ internal sealed class ModelPull(IObjectStore store, ModelCatalog models)
         }
     }
 
+    /// <summary>Addresses of the object store for a model's files; none where it gives none.</summary>
+    /// <exception cref="DroverException">NotFound; Aborted when the content is not what was asked for.</exception>
+    public async Task<IReadOnlyList<PresignedFile>> PresignAsync(PresignModelRequest request, CancellationToken cancellation)
+    {
+        Model model = await models.GetAsync(request.Name, cancellation).ConfigureAwait(false);
+        if (request.ContentHash.Length > 0 && request.ContentHash != model.ContentHash)
+            throw Replaced(model.Name);
+        var files = new List<PresignedFile>();
+        foreach (ModelFile file in model.Files)
+        {
+            if (await AddressOfAsync(ObjectKey.Join(model.Name, file.Path), cancellation).ConfigureAwait(false) is { } address)
+                files.Add(new PresignedFile { Path = file.Path, Address = address.AbsoluteUri });
+        }
+
+        return files;
+    }
+
+    /// <summary>The object store's address of an object, or null where clients are not sent there.</summary>
+    public async ValueTask<Uri?> AddressOfAsync(string key, CancellationToken cancellation) =>
+        options.PresignedAddresses ? await store.PresignAsync(key, PresignedFor, cancellation).ConfigureAwait(false) : null;
+
     private async Task SendBytesAsync(Model model, ModelFile file, long offset, string tag, Func<PullModelResponse, Task> send, CancellationToken cancellation)
     {
         string key = $"{model.Name}/{file.Path}";
@@ -44,15 +67,31 @@ internal sealed class ModelPull(IObjectStore store, ModelCatalog models)
         Stream stream = await store.OpenReadAsync(key, offset, file.SizeBytes - offset, cancellation).ConfigureAwait(false);
         await using (stream.ConfigureAwait(false))
         {
-            byte[] buffer = new byte[Math.Min(ChunkBytes, file.SizeBytes - offset)];
-            for (long left = file.SizeBytes - offset; left > 0;)
+            byte[] current = new byte[Math.Min(ChunkBytes, file.SizeBytes - offset)], next = new byte[current.Length];
+            long left = file.SizeBytes - offset;
+            ValueTask<int> Read(byte[] buffer) => stream.ReadAtLeastAsync(buffer, (int)Math.Min(buffer.Length, left), throwOnEndOfStream: false, cancellation);
+            int count = left > 0 ? await Read(current).ConfigureAwait(false) : 0;
+            while (left > 0)
             {
-                int count = await stream.ReadAtLeastAsync(buffer, (int)Math.Min(buffer.Length, left), throwOnEndOfStream: false, cancellation).ConfigureAwait(false);
                 if (count == 0)
                     throw Replaced(model.Name);
-                hash.AppendData(buffer, 0, count);
-                await send(new PullModelResponse { Chunk = ByteString.CopyFrom(buffer, 0, count) }).ConfigureAwait(false);
                 left -= count;
+                // The next piece is read while this one is hashed and sent.
+                Task<int> reading = left > 0 ? Read(next).AsTask() : Task.FromResult(0);
+                try
+                {
+                    hash.AppendData(current, 0, count);
+                    // Sent means serialized: the buffer is free again.
+                    await send(new PullModelResponse { Chunk = UnsafeByteOperations.UnsafeWrap(current.AsMemory(0, count)) }).ConfigureAwait(false);
+                }
+                catch
+                {
+                    await ((Task)reading).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                    throw;
+                }
+
+                count = await reading.ConfigureAwait(false);
+                (current, next) = (next, current);
             }
         }
 

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# How long training stands still for saving, and what memory a save takes: the same run with a save every 50 steps and with none but the last,
+# one after the other, over services as processes. Wants a release build of the services, the worker and the command line, and python3.
+#   benchmarks/saving.sh [HIDDEN=512] [STEPS=151]
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+hidden=${1:-512} steps=${2:-151}
+bin=$root/artifacts/bin
+work=$(mktemp -d)
+export DROVER_Drover__DataFolder=$work/data XDG_CONFIG_HOME=$work/config DROVER_Checkpoint__HubAddress= DROVER_Gateway__HttpAddress=
+declare -A program=([tokenizer]=Drover.Tokenizer [dataprep]=Drover.DataPrep [trainer]=Drover.Trainer [checkpoint]=Drover.Checkpoint [gateway]=Drover.Gateway)
+pids=() port=28500
+for name in gateway tokenizer dataprep trainer checkpoint; do export "DROVER_Services__$name=http://127.0.0.1:$port"; port=$((port + 1)); done
+export DROVER_GATEWAY=http://127.0.0.1:28500
+trap 'kill "${pids[@]}" 2>/dev/null || true; rm -rf "$work"' EXIT
+drover() { "$bin/Drover.Cli/release/drover" "$@"; }
+for name in "${!program[@]}"; do "$bin/${program[$name]}/release/${program[$name]}" >"$work/$name.log" 2>&1 & pids+=($!); done
+for _ in $(seq 1 120); do drover status >/dev/null 2>&1 && break; sleep 0.5; done
+
+awk 'BEGIN { srand(7); for (i = 0; i < 6000; i++) { for (j = 0; j < 40; j++) s = s sprintf("%c%c%c ", 97+rand()*26, 97+rand()*26, 97+rand()*26); printf "{\"text\": \"%s\"}\n", s; s = "" } }' >"$work/corpus.jsonl"
+cat >"$work/config.json" <<CONFIG
+{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 512, "hidden_size": $hidden, "intermediate_size": $((hidden * 8 / 3 / 8 * 8)),
+ "num_hidden_layers": 6, "num_attention_heads": 8, "num_key_value_heads": 8, "hidden_act": "silu", "max_position_embeddings": 256,
+ "initializer_range": 0.02, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": false, "bos_token_id": 1, "eos_token_id": 2}
+CONFIG
+{
+  cat <<'PIPELINE'
+name: saving
+inputs: { corpus: ./corpus.jsonl, config: ./config.json }
+steps:
+  - name: learn
+    train_tokenizer: { sources: "${inputs.corpus}", vocabulary_size: 512 }
+  - name: rows
+    prepare: { tokenizer: "${steps.learn.tokenizer}", sources: "${inputs.corpus}", format: pretrain, max_length: 128 }
+PIPELINE
+  for run in none:1000000 every50:50; do
+    cat <<PIPELINE
+  - name: ${run%:*}
+    train: { from_scratch: { config: "\${inputs.config}", seed: 1 }, tokenizer: "\${steps.learn.tokenizer}", dataset: "\${steps.rows.dataset}", steps: $steps, global_batch_rows: 8, micro_batch_rows: 8, ranks: 1, precision: fp32, checkpoint_interval_steps: ${run#*:}, optimizer: { learning_rate: 1e-3 } }
+PIPELINE
+  done
+} >"$work/pipeline.yaml"
+job=$(drover run "$work/pipeline.yaml" --detach)
+drover jobs watch "$job" --json >"$work/events.jsonl"
+python3 - "$work/events.jsonl" <<'PY'
+import json, sys
+runs = {}
+def find(value, key):
+    if isinstance(value, dict):
+        if key in value: return value
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            if (found := find(part, key)) is not None: return found
+    return None
+for line in open(sys.argv[1]):
+    event = json.loads(line)
+    run = runs.setdefault(event.get("step", ""), {"steps": [], "memory": 0, "stalled": [], "writing": [], "bytes": 0})
+    if metrics := find(event, "stepSeconds"):
+        run["steps"].append(metrics["stepSeconds"]); run["memory"] = max(run["memory"], int(metrics.get("memoryBytes", 0)))
+    if (saved := find(event, "sizeBytes")) and "checkpoint" in saved:
+        run["stalled"].append(saved.get("stalledSeconds", 0)); run["writing"].append(saved.get("writeSeconds", 0)); run["bytes"] = int(saved["sizeBytes"])
+for name in ("none", "every50"):
+    run = runs[name]
+    during = run["stalled"][:-1]  # the last save has nothing to go on beside
+    total = sum(run["steps"])
+    print(f"{name}: {len(run['steps'])} steps in {total:.1f} s (median {sorted(run['steps'])[len(run['steps']) // 2]:.3f}), {len(during)} saves of {run['bytes'] / 1e6:.0f} MB beside them, "
+          f"written in {sum(run['writing'][:-1]):.2f} s, stood still {sum(during):.3f} s = {100 * sum(during) / (total + sum(during)):.2f} %, memory at most {run['memory'] / 1e6:.0f} MB")
+PY
