@@ -7,10 +7,26 @@ using Drover.Tokenization;
 using Drover.Tokenization.Training;
 
 // usage: Drover.Benchmarks.Tokenizers TOKENIZER TEXT...
-// TOKENIZER is a tokenizer.model, a tokenizer.json or a folder. One JSON line each for the first pass of a fresh tokenizer (cold), the best of
-// twenty later passes (warm) and the best of twenty with two threads: MB/s of UTF-8, and the number of tokens.
+// TOKENIZER is a tokenizer.model, a tokenizer.json or a folder. One JSON line each for the first pass of a fresh tokenizer (cold; the best of
+// five), the best of twenty later passes (warm) and the best of twenty with two threads: MB/s of UTF-8, and the number of tokens.
 // usage: Drover.Benchmarks.Tokenizers --learn COUNT DONOR SCRIPT TOKENIZER TEXT...
 // learns pieces; DONOR and SCRIPT may be '-'.
+// usage: Drover.Benchmarks.Tokenizers --long TOKENIZER [TEXT]
+// times texts that cannot be cut.
+// usage: Drover.Benchmarks.Tokenizers --make-model FOLDER TOKENIZER GIGABYTES, then --resize FOLDER DONOR; see benchmarks/resize.sh.
+switch (args)
+{
+    case ["--long", string tokenizerOfLongTexts, .. string[] only]:
+        LongTexts.Run(await LoadAsync(tokenizerOfLongTexts), only.FirstOrDefault());
+        return 0;
+    case ["--make-model", string folder, string baseTokenizer, string gigabytes]:
+        await ResizeBenchmark.MakeAsync(folder, baseTokenizer, double.Parse(gigabytes, CultureInfo.InvariantCulture));
+        return 0;
+    case ["--resize", string folder, string pieces]:
+        await ResizeBenchmark.ResizeAsync(folder, pieces);
+        return 0;
+}
+
 if (args is ["--learn", string count, string donor, string script, string learnFrom, ..])
 {
     IReadOnlySet<Script> scripts = script == "-" ? new HashSet<Script>() : new HashSet<Script> { Enum.Parse<Script>(script, ignoreCase: true) };
@@ -28,11 +44,12 @@ const int repeats = 20;
 byte[][] documents = Documents.Read(args[1..]);
 long bytes = documents.Sum(d => (long)d.Length);
 ITextTokenizer other = await LoadAsync(args[0]);
-Pass(other, documents, 1); // the code is compiled; the tokenizer below is fresh
-for (int i = 0; i < 30; i++)
+// By then the code is compiled for good, however short the texts; the tokenizers below are fresh.
+for (long start = Stopwatch.GetTimestamp(); Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(2);)
     Pass(other, documents, 1);
 ITextTokenizer tokenizer = await LoadAsync(args[0]);
-Report("cold", 1, Pass(tokenizer, documents, 1));
+ITextTokenizer[] fresh = [tokenizer, await LoadAsync(args[0]), await LoadAsync(args[0]), await LoadAsync(args[0]), await LoadAsync(args[0])];
+Report("cold", 1, fresh.Select(t => Pass(t, documents, 1)).MinBy(p => p.Time));
 Report("warm", 1, Enumerable.Range(0, repeats).Select(_ => Pass(tokenizer, documents, 1)).MinBy(p => p.Time));
 Pass(tokenizer, documents, 2);
 Report("warm", 2, Enumerable.Range(0, repeats).Select(_ => Pass(tokenizer, documents, 2)).MinBy(p => p.Time));

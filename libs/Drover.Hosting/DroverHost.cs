@@ -40,6 +40,8 @@ public static class DroverHost
         });
         builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
         builder.Logging.AddFilter("Grpc", LogLevel.Warning);
+        // What ends a program is told once, in words (ServiceRunner), not as a stack trace too.
+        builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.Critical);
 
         var directory = new StaticServiceDirectory(builder.Configuration);
         var own = new OwnService(service, directory.Find(service));

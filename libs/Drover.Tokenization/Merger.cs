@@ -106,24 +106,38 @@ internal sealed class Merger(MergeTable table)
     private int ApplyLong(Span<int> symbols)
     {
         var done = new List<int>(symbols.Length / 2);
-        int[] window = new int[Window];
-        int[] starts = new int[Window];
-        int known = 0; // length of the result that stands last in 'done' and first in the next window
-        for (int from = 0; ;)
+        var starts = new List<int>(symbols.Length / 2);
+        (int[] window, int[] windowStarts) = (new int[Window], new int[Window]);
+        for (int end = 0, size = Window; end < symbols.Length;)
         {
-            int length = Math.Min(Window, symbols.Length - from);
+            int from = done.Count > 0 ? starts[^1] : 0;
+            int length = Math.Min(size, symbols.Length - from);
+            if (window.Length < length)
+                (window, windowStarts) = (new int[length], new int[length]);
             symbols.Slice(from, length).CopyTo(window);
-            int count = ApplyHeap(window.AsSpan(0, length), starts);
-            bool end = from + length == symbols.Length;
-            int keep = end ? count : count - Math.Min(Overlap, count / 2);
-            bool meets = known == 0 || (count > 1 ? starts[1] : length) == known;
-            if (!meets || (keep < 2 && !end))
-                return ApplyHeap(symbols, default); // no vocabulary seen does this: all at once
-            done.AddRange(window.AsSpan(known > 0 ? 1 : 0, keep - (known > 0 ? 1 : 0)));
-            if (end)
-                break;
-            known = starts[keep] - starts[keep - 1];
-            from += starts[keep - 1];
+            int count = ApplyHeap(window.AsSpan(0, length), windowStarts);
+            bool isLast = from + length == symbols.Length;
+            int keep = isLast ? count : count - Math.Min(Overlap, count / 2);
+            bool meets = done.Count == 0 || (window[0] == done[^1] && (count > 1 ? windowStarts[1] : length) == end - from);
+            if (!meets || (keep < 2 && !isLast))
+            {
+                // What lies behind the window reached into it: the next is wider and begins further back.
+                int left = Math.Max(0, done.Count - Overlap);
+                end = left < starts.Count ? starts[left] : end;
+                done.RemoveRange(left, done.Count - left);
+                starts.RemoveRange(left, starts.Count - left);
+                size = (int)Math.Min(2L * size, symbols.Length);
+                continue;
+            }
+
+            for (int i = done.Count > 0 ? 1 : 0; i < keep; i++)
+            {
+                done.Add(window[i]);
+                starts.Add(from + windowStarts[i]);
+            }
+
+            end = from + (keep < count ? windowStarts[keep] : length);
+            size = Window;
         }
 
         System.Runtime.InteropServices.CollectionsMarshal.AsSpan(done).CopyTo(symbols);

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 using System.Text;
 using Drover.Formats.SentencePiece;
 using Drover.Formats.TokenizerJson;
@@ -15,7 +16,12 @@ namespace Drover.Tokenization;
 internal sealed class SentencePieceTokenizer : BpeTokenizer
 {
     public const char Space = '▁';
-    private readonly int[] _characters = new int[0x10000];
+    private const int Alone = 0x10000;
+    private const int CountAt = 3;
+    private readonly int[] _characters = new int[Alone];
+
+    // Of each character alone: its one to three ids and, last, how many they are. Nothing is to be guessed about which it is.
+    private readonly Vector128<int>[] _alone = new Vector128<int>[Alone];
     private readonly Dictionary<int, int> _otherCharacters = [];
     private readonly int[] _bytes = new int[256];
     private readonly int[] _byteOfId;
@@ -49,6 +55,7 @@ internal sealed class SentencePieceTokenizer : BpeTokenizer
         }
 
         _characters[' '] = _characters[Space];
+        FillAlone();
     }
 
     /// <summary>The byte of "&lt;0xNN&gt;", or null.</summary>
@@ -108,14 +115,38 @@ internal sealed class SentencePieceTokenizer : BpeTokenizer
         return text.ToString();
     }
 
+    private void FillAlone()
+    {
+        Span<byte> utf8 = stackalloc byte[4];
+        for (int c = 0; c < _alone.Length; c++)
+        {
+            if (_characters[c] >= 0)
+                _alone[c] = Vector128.Create(_characters[c], 0, 0, 1);
+            else if (Rune.TryCreate(c, out Rune rune) && rune.EncodeToUtf8(utf8) is var count)
+                _alone[c] = Vector128.Create(_bytes[utf8[0]], count > 1 ? _bytes[utf8[1]] : 0, count > 2 ? _bytes[utf8[2]] : 0, count);
+        }
+    }
+
     private void EncodeText(ReadOnlySpan<byte> utf8, int from, Workspace workspace, TokenBuffer ids)
     {
+        if (from == utf8.Length)
+            return;
+        ref byte text = ref MemoryMarshal.GetReference(utf8);
+        int next = Read(ref Unsafe.Add(ref text, from), out int size);
         while (from < utf8.Length)
         {
-            int first = Read(ref Unsafe.Add(ref MemoryMarshal.GetReference(utf8), from), out int size);
-            int end = CutAfter(utf8, from + size, first);
-            if (end == from + size && first < 0x10000)
-                EncodeCharacter(first, utf8.Slice(from, size), ids);
+            int first = next;
+            int end = from + size;
+            bool alone = first < Alone;
+            for (int left = first; end < utf8.Length; left = next, end += size, alone = false)
+            {
+                next = Read(ref Unsafe.Add(ref text, end), out size);
+                if (!_cuts.Joined(left, next))
+                    break;
+            }
+
+            if (alone)
+                EncodeCharacter(first, ids);
             else
                 EncodePart(utf8[from..end], utf8.Length - from, workspace, ids);
             from = end;
@@ -149,20 +180,11 @@ internal sealed class SentencePieceTokenizer : BpeTokenizer
 
     /// <summary>A character that no piece joins to its neighbours: most of Chinese text before expansion.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void EncodeCharacter(int character, ReadOnlySpan<byte> utf8, TokenBuffer ids)
+    private void EncodeCharacter(int character, TokenBuffer ids)
     {
-        ref int to = ref ids.Reserve(4);
-        int id = _characters[character];
-        if (id >= 0)
-        {
-            to = id;
-            ids.Advance(1);
-            return;
-        }
-
-        for (int i = 0; i < utf8.Length; i++)
-            Unsafe.Add(ref to, i) = _bytes[utf8[i]];
-        ids.Advance(utf8.Length);
+        Vector128<int> known = _alone[character];
+        known.StoreUnsafe(ref ids.Reserve(Vector128<int>.Count));
+        ids.Advance(known[CountAt]);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

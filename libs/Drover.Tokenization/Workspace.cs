@@ -5,6 +5,8 @@ namespace Drover.Tokenization;
 /// <summary>What one encoding call needs for itself: a cache that stays warm between calls, and scratch memory.</summary>
 internal sealed class Workspace(MergeTable table)
 {
+    // What a text of megabytes without a place to cut needs is not kept for the next one.
+    private const int MostKept = 1 << 20;
     private int[] _symbols = new int[256];
 
     public SegmentCache Cache { get; } = new();
@@ -14,8 +16,10 @@ internal sealed class Workspace(MergeTable table)
     /// <summary>Place for symbols; what was there before may be gone.</summary>
     public Span<int> Symbols(int count)
     {
+        if (count > MostKept)
+            return new int[count];
         if (_symbols.Length < count)
-            _symbols = new int[Math.Max(count, (int)Math.Min(2L * _symbols.Length, 1 << 20))];
+            _symbols = new int[Math.Max(count, Math.Min(2 * _symbols.Length, MostKept))];
         return _symbols.AsSpan(0, count);
     }
 }

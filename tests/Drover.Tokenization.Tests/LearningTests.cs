@@ -66,8 +66,9 @@ public sealed class LearningTests
         foreach (string text in ChineseTexts())
             report.Add("classics", text);
         FertilityRow all = report.Rows[^1];
-        // A little above the published 0.56; 0.559 with the pieces of all scripts, some of which change English ids.
-        Assert.InRange(all.TokenRatio, 0.5, 0.561);
+        TestContext.Current.TestOutputHelper?.WriteLine($"tokens after of before: {all.TokenRatio:0.00000}");
+        // As published; 0.559 with the pieces of all scripts, some of which change English ids.
+        Assert.InRange(all.TokenRatio, 0.5, 0.56);
         Assert.Equal((double)all.TokensAfter / all.Characters, all.CompressionAfter);
         using JsonDocument json = JsonDocument.Parse(report.ToJson());
         Assert.True(json.RootElement.GetProperty("uses").EnumerateObject().Count() > 5000);

@@ -23,6 +23,19 @@ public sealed class MergerTests
         Assert.Equal(expected, actual[..count]);
     }
 
+    [Fact]
+    public void A_window_that_the_text_behind_it_reaches_into_is_done_again()
+    {
+        // Of a rising run the last two merge first: which two belong together is told by where the run ends, 1,500 symbols away. An odd run
+        // leaves its first alone.
+        const int run = 1501;
+        var table = new MergeTable([.. Enumerable.Range(0, run - 1).Select(i => new Merge(i, i + 1, run + i, run - i))]);
+        int[] symbols = [.. Enumerable.Range(0, 60_000).Select(i => i % run)];
+        int[] actual = [.. symbols];
+        int count = new Merger(table).Apply(actual);
+        Assert.Equal(symbols.Where(s => s == 0 || s % 2 == 1).Select(s => s == 0 ? s : run + s), actual[..count]);
+    }
+
     // Priority by priority: merges of these tables never make a pair of a better priority than the one that is being merged.
     private static int[] Naive(MergeTable table, int[] symbols)
     {

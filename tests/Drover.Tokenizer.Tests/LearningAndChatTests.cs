@@ -3,7 +3,6 @@ using Drover.Formats.HuggingFace;
 using Drover.ObjectStore;
 using Drover.Protocol.Common.V1;
 using Drover.Protocol.Tokenizer.V1;
-using Drover.Testing;
 using Drover.Tokenization;
 using Grpc.Core;
 
@@ -143,32 +142,5 @@ public sealed class LearningAndChatTests
 
         await call.RequestStream.CompleteAsync();
         Assert.False(await call.ResponseStream.MoveNext(RunningService.Cancellation));
-    }
-
-    [Fact]
-    public async Task A_real_model_that_is_expanded_and_resized_keeps_every_old_row()
-    {
-        await using RunningService service = await RunningService.StartAsync();
-        await StoriesModel.WriteAsync(service.Store, "models/stories", RunningService.Cancellation);
-        HuggingFaceModel before = await HuggingFaceModel.OpenAsync(service.Store, "models/stories", RunningService.Cancellation);
-        // A tokenizer of its 512 ids; which texts they stand for does not matter here.
-        await service.TrainBaseAsync();
-        await service.Store.PutTextAsync("inputs/corpus2.jsonl", string.Join('\n', Enumerable.Range(0, 400).Select(i => $"{{\"text\": \"word{(char)('a' + (i % 26))}{(char)('a' + (i / 26))} story river sheep drover number {i}\"}}")), RunningService.Cancellation);
-        var training = new TokenizerTrainingSpec { Name = "stories", VocabularySize = 512, CharacterCoverage = 1, Sources = { "inputs/corpus2.jsonl" } };
-        CreateTokenizerTrainingResponse created = await service.Client.CreateTokenizerTrainingAsync(new CreateTokenizerTrainingRequest { Spec = training }, cancellationToken: RunningService.Cancellation);
-        await service.EndOfAsync(created.Training.Job.Name);
-        await service.Store.PutTextAsync("inputs/pieces.txt", "羊群\n shepherd\n人工智能\n", RunningService.Cancellation);
-        Expansion expansion = await service.ExpandAsync(new ExpansionSpec { Name = "wide", BaseTokenizer = "tokenizers/stories", BaseModel = "models/stories", Pieces = "inputs/pieces.txt", PadToMultiple = 64 });
-        Assert.Equal(JobState.Succeeded, expansion.Job.State);
-        HuggingFaceModel after = await HuggingFaceModel.OpenAsync(service.Store, "models/wide", RunningService.Cancellation);
-        // Logits of old ids are products with these rows: every tensor is the same, and the embedding begins with the old one.
-        Assert.Equal(before.TensorNames, after.TensorNames);
-        foreach (string name in before.TensorNames)
-        {
-            float[][] old = await RunningService.ReadRowsAsync(before, name);
-            float[][] now = await RunningService.ReadRowsAsync(after, name);
-            Assert.Equal(old, now[..old.Length]);
-            Assert.Equal(name is LlamaTensors.Embedding or LlamaTensors.Head ? expansion.Result.EmbeddingRows : old.Length, now.Length);
-        }
     }
 }

@@ -1,11 +1,9 @@
-using System.Runtime.InteropServices;
 using System.Text.Json;
 using Drover.Formats.HuggingFace;
 using Drover.Protocol.Checkpoint.V1;
 using Drover.Protocol.Common.V1;
 using Drover.Protocol.Trainer.V1;
 using Drover.Testing;
-using Drover.Trainer.Engine;
 
 namespace Drover.Trainer.Tests;
 
@@ -44,7 +42,7 @@ public sealed class StoriesExportTests : IAsyncLifetime
         HuggingFaceModel given = await HuggingFaceModel.OpenAsync(_world.Store, Base, Cancellation), got = await HuggingFaceModel.OpenAsync(_world.Store, export, Cancellation);
         Assert.Equal(given.TensorNames.Order(StringComparer.Ordinal), got.TensorNames.Order(StringComparer.Ordinal));
         foreach (string name in given.TensorNames)
-            Assert.Equal(await BytesAsync(given, name), await BytesAsync(got, name));
+            Assert.Equal(await ModelLogits.BytesAsync(given, name), await ModelLogits.BytesAsync(got, name));
     }
 
     [Theory]
@@ -55,14 +53,10 @@ public sealed class StoriesExportTests : IAsyncLifetime
         SharedData.Require("weights/stories260K.reference.json");
         using ReferenceChroot reference = ReferenceChroot.Require();
         string export = await TrainAndExportAsync("retold", steps, learningRate);
-        float[] ours = await LogitsAsync(export), untrained = await LogitsAsync(Base);
-        Assert.Equal(steps > 1, Difference(ours, untrained) > 0.1);
+        float[] ours = await ModelLogits.OursAsync(_world.Store, export, _story), untrained = await ModelLogits.OursAsync(_world.Store, Base, _story);
+        Assert.Equal(steps > 1, ModelLogits.Difference(ours, untrained) > 0.1);
 
-        reference.CopyFolder(_world.PathOf(export), "model");
-        await File.WriteAllTextAsync(reference.Outside("ids.json"), JsonSerializer.Serialize(_story), Cancellation);
-        await reference.RunAsync(Path.Combine(Checkout.Root, "tests", "goldens", "logits.py"), [reference.Inside("model"), reference.Inside("ids.json"), reference.Inside("logits.json")], Cancellation);
-        float[][] theirs = JsonSerializer.Deserialize<float[][]>(await File.ReadAllBytesAsync(reference.Outside("logits.json"), Cancellation))!;
-        double difference = Difference(ours, [.. theirs.SelectMany(row => row)]);
+        double difference = ModelLogits.Difference(ours, await ModelLogits.OfTransformersAsync(reference, _world.PathOf(export), _story));
         TestContext.Current.TestOutputHelper?.WriteLine($"largest difference of {ours.Length} logits after {steps} steps: {difference:e2}");
         Assert.InRange(difference, 0, 1e-4);
     }
@@ -86,29 +80,5 @@ public sealed class StoriesExportTests : IAsyncLifetime
         Export export = (await _world.Checkpoints.GetExportAsync(new GetExportRequest { Name = job }, cancellationToken: Cancellation)).Export;
         Assert.True(export.Job.State == JobState.Succeeded, export.Job.Failure?.Message);
         return export.Result.Name;
-    }
-
-    private async Task<float[]> LogitsAsync(string prefix)
-    {
-        HuggingFaceModel files = await HuggingFaceModel.OpenAsync(_world.Store, prefix, Cancellation);
-        var weights = new Dictionary<string, byte[]>(StringComparer.Ordinal);
-        foreach (string name in files.TensorNames)
-            weights[name] = await BytesAsync(files, name);
-        using var model = new LanguageModel(files.Config, Model.Precision.Fp32, threads: 1);
-        model.LoadWeights((tensor, values) => MemoryMarshal.Cast<byte, float>(weights[tensor.Name]).CopyTo(values));
-        return model.Logits(_story);
-    }
-
-    private static async Task<byte[]> BytesAsync(HuggingFaceModel files, string name)
-    {
-        byte[] bytes = new byte[files.Get(name).Length];
-        await files.FileOf(name).ReadAsync(name, 0, bytes, Cancellation);
-        return bytes;
-    }
-
-    private static double Difference(float[] left, float[] right)
-    {
-        Assert.Equal(left.Length, right.Length);
-        return left.Zip(right, (a, b) => Math.Abs((double)a - b)).Max();
     }
 }

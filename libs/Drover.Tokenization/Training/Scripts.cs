@@ -82,7 +82,7 @@ public static class Scripts
         };
     }
 
-    /// <summary>Whether a text has letters, and all of them are of the scripts, or is Chinese punctuation; true for any text when no scripts are given.</summary>
+    /// <summary>Whether a text has letters, and all of them are of the scripts, or is punctuation that only Chinese writes so; true for any text when no scripts are given.</summary>
     public static bool AllOf(string text, IReadOnlySet<Script> scripts)
     {
         if (scripts.Count == 0)
@@ -97,7 +97,19 @@ public static class Scripts
                 return false;
         }
 
-        // Of punctuation, which has no letters, what is of Chinese alone: curly quotation marks and dashes are in English too.
-        return any || (scripts.Contains(Script.Han) && text.Length > 0 && text.All(c => c is (>= '\u3000' and < '\u3040') or (>= '\uFF00' and < '\uFFF0')));
+        return any || (scripts.Contains(Script.Han) && IsOnlyInChinese(text));
+    }
+
+    // Of each two neighbours one is Chinese punctuation: what English writes too (curly quotation marks, dashes) is never joined to its like.
+    private static bool IsOnlyInChinese(string text)
+    {
+        static bool IsChinese(char c) => c is (>= '\u3000' and < '\u3040') or (>= '\uFF00' and < '\uFFF0');
+        for (int i = 1; i < text.Length; i++)
+        {
+            if (!IsChinese(text[i - 1]) && !IsChinese(text[i]))
+                return false;
+        }
+
+        return text.Length > 1 || (text.Length == 1 && IsChinese(text[0]));
     }
 }

@@ -15,6 +15,7 @@ namespace Drover.Tokenizer;
 internal sealed class ModelResizer
 {
     private const int MaxPaddingOfBase = 1024;
+    private const int CopyBytes = 1 << 20;
     private readonly IObjectStore _store;
     private readonly HuggingFaceModel _model;
     private readonly int _oldVocabulary;
@@ -120,7 +121,7 @@ internal sealed class ModelResizer
             {
                 Stream source = await file.OpenTensorAsync(name, stop).ConfigureAwait(false);
                 await using (source.ConfigureAwait(false))
-                    await source.CopyToAsync(target, stop).ConfigureAwait(false);
+                    await source.CopyToAsync(target, CopyBytes, stop).ConfigureAwait(false);
             });
         }
 
