@@ -57,7 +57,7 @@ public sealed class SeedPackerTests
         await store.PutBytesAsync("tokenizers/t/tokenizer.model", await File.ReadAllBytesAsync(model, Cancellation), PutCondition.None, Cancellation);
         using var harness = new BuildHarness(await TokenizerFolder.LoadAsync(store, "tokenizers/t", Cancellation));
         DatasetSpec spec = BuildTests.Spec("inputs");
-        (spec.Packing, spec.MaxLength) = (packing, 2048);
+        (spec.Packing, spec.MaxLength, spec.TextUnit) = (packing, 2048, TextUnit.Paragraph);
         spec.NumSplicedDatasetBins = packing == Packing.Seed ? 1 : 0;
         int index = 0;
         foreach (string file in files)

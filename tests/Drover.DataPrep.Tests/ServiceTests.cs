@@ -25,6 +25,7 @@ public sealed class ServiceTests : IDisposable
 
     [Theory]
     [InlineData(1)]
+    [InlineData(2)]
     [InlineData(4)]
     public async Task The_number_of_workers_changes_no_byte(int workers)
     {

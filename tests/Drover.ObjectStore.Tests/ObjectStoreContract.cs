@@ -41,6 +41,24 @@ public abstract class ObjectStoreContract
         Assert.Equal(bytes, await Store.ReadAllBytesAsync(Key("a"), Cancellation));
     }
 
+    [Fact]
+    public async Task A_finished_file_is_stored_whole_and_stays_when_the_file_goes()
+    {
+        byte[] bytes = Bytes(9 << 20, 5);
+        using var folder = new Drover.Testing.TemporaryFolder();
+        using (var file = new FileStream(folder["a"], FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None, 1 << 16, FileOptions.DeleteOnClose))
+        {
+            file.Write(bytes);
+            Assert.Equal(bytes.Length, (await Store.PutFileAsync(Key("a"), file, PutCondition.IfAbsent, Cancellation)).Size);
+            Assert.Equal(FailureCode.AlreadyExists, await FailureOf(async () => await Store.PutFileAsync(Key("a"), file, PutCondition.IfAbsent, Cancellation)));
+            await Store.PutFileAsync(Key("b"), file, PutCondition.None, Cancellation);
+        }
+
+        Assert.Equal(bytes, await Store.ReadAllBytesAsync(Key("a"), Cancellation));
+        await Store.DeleteAsync(Key("a"), Cancellation);
+        Assert.Equal(bytes, await Store.ReadAllBytesAsync(Key("b"), Cancellation));
+    }
+
     [Theory]
     [InlineData(0, 10)]
     [InlineData(3, 4)]
