@@ -1,5 +1,3 @@
-using System.Net;
-using System.Net.Sockets;
 using Drover.DataPrep.Building;
 using Drover.Errors;
 using Drover.Formats.Datasets;
@@ -17,7 +15,7 @@ namespace Drover.DataPrep.Tests;
 public sealed class ServiceTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
-    private readonly int _port = FreePort();
+    private readonly int _port = LoopbackPort.Free();
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
@@ -217,13 +215,6 @@ public sealed class ServiceTests : IDisposable
     }
 
     private static byte[] Input() => [.. BuildTests.Lines(120), .. "not json\n"u8];
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
-    }
 
     private async Task PutInputsAsync()
     {

@@ -41,7 +41,7 @@ public sealed class TracingTests
         }
 
         Activity[] own = [.. spans.Where(span => jobs.Contains(span.GetTagItem("drover.job") as string))];
-        Assert.Equal(["job expansion", "job pipeline", "job pipeline", "job tokenizer"], own.Select(span => span.OperationName).Order(StringComparer.Ordinal));
+        Assert.Equal(["job expansion", "job pipeline", "job pipeline", "job tokenizer-training"], own.Select(span => span.OperationName).Order(StringComparer.Ordinal));
         Assert.Single(own.Select(span => span.TraceId).Distinct());
         string traces = string.Concat(received.Where(sent => sent.Path == "/v1/traces").Select(sent => sent.Body));
         Assert.Contains("drover-gateway", traces, StringComparison.Ordinal);

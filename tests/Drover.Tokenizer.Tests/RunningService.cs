@@ -1,5 +1,3 @@
-using System.Net;
-using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using Drover.Formats.HuggingFace;
 using Drover.Formats.Safetensors;
@@ -23,10 +21,7 @@ internal sealed class RunningService : IAsyncDisposable
 
     private RunningService()
     {
-        using var probe = new TcpListener(IPAddress.Loopback, 0);
-        probe.Start();
-        string address = $"http://127.0.0.1:{((IPEndPoint)probe.LocalEndpoint).Port}";
-        probe.Stop();
+        string address = $"http://127.0.0.1:{LoopbackPort.Free()}";
         Store = new FolderObjectStore(_folder["objects"]);
         _app = TokenizerModule.Build([$"--Services:tokenizer={address}", $"--Drover:DataFolder={_folder.Path}"]);
         _channel = GrpcChannel.ForAddress(address);

@@ -1,3 +1,4 @@
+using Drover.Testing;
 using Drover.Formats.Checkpoints;
 using Drover.ObjectStore;
 using Drover.Protocol.Checkpoint.V1;
@@ -62,7 +63,7 @@ public sealed class SavingTests : IAsyncLifetime
     [Fact]
     public async Task A_service_that_is_told_to_stop_saves_first_and_the_next_one_goes_on_there()
     {
-        int port = TrainerWorld.FreePort();
+        int port = LoopbackPort.Free();
         string[] arguments = [.. _world.Arguments, $"--Services:trainer=http://127.0.0.1:{port}", $"--Jobs:DatabasePath={Path.Combine(_world.Work, "other.db")}"];
         using var channel = GrpcChannel.ForAddress($"http://127.0.0.1:{port}");
         var trainer = new TrainerService.TrainerServiceClient(channel);

@@ -17,7 +17,7 @@ public sealed class ServiceDeathTests
     {
         Mpirun.Require();
         await using TrainerWorld world = await TrainerWorld.StartAsync();
-        int port = TrainerWorld.FreePort();
+        int port = LoopbackPort.Free();
         string[] arguments = [.. world.Arguments, $"--Services:trainer=http://127.0.0.1:{port}", $"--Jobs:DatabasePath={Path.Combine(world.Work, "other.db")}"];
         using var channel = GrpcChannel.ForAddress($"http://127.0.0.1:{port}");
         var trainer = new TrainerService.TrainerServiceClient(channel);

@@ -82,7 +82,7 @@ public sealed class StoriesExpansionTests : IAsyncLifetime
 
     private async Task ExpandAsync(ExpansionSpec spec)
     {
-        string address = $"http://127.0.0.1:{TrainerWorld.FreePort()}";
+        string address = $"http://127.0.0.1:{LoopbackPort.Free()}";
         await using WebApplication service = TokenizerModule.Build([$"--Services:tokenizer={address}", $"--Drover:DataFolder={_folder.Path}"]);
         await service.StartAsync(Cancellation);
         using var channel = GrpcChannel.ForAddress(address);

@@ -1,7 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Net;
-using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using Drover.Checkpoint;
@@ -52,8 +50,8 @@ public sealed class TrainerWorld : IAsyncDisposable
         world.Store = new FolderObjectStore(world._folder["data/objects"]);
         await world.WriteDatasetAsync(Dataset, Vocabulary, "tiny-tokenizer");
         await world.Store.PutTextAsync(Config, TinyConfig(Vocabulary).ToJson(), Cancellation);
-        string trainer = $"http://127.0.0.1:{FreePort()}";
-        string checkpoint = $"http://127.0.0.1:{FreePort()}";
+        string trainer = $"http://127.0.0.1:{LoopbackPort.Free()}";
+        string checkpoint = $"http://127.0.0.1:{LoopbackPort.Free()}";
         string[] all = [$"--Drover:DataFolder={world._folder["data"]}", $"--Services:trainer={trainer}", $"--Services:checkpoint={checkpoint}", "--Checkpoint:HubAddress=", .. arguments];
         world.Arguments = all;
         foreach (WebApplication service in new[] { CheckpointModule.Build(all), TrainerModule.Build(all) })
@@ -251,12 +249,5 @@ public sealed class TrainerWorld : IAsyncDisposable
         }
 
         _folder.Dispose();
-    }
-
-    public static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 }

@@ -50,8 +50,16 @@ internal sealed class ModelPuller(CheckpointService.CheckpointServiceClient clie
                 // The largest first: the last one to end is then a small one.
                 await Parallel.ForEachAsync(missing.OrderByDescending(file => file.Expected.SizeBytes - file.Length), new ParallelOptions { MaxDegreeOfParallelism = AtOnce, CancellationToken = cancellation }, async (file, stop) =>
                 {
-                    if (!await addresses.TryFetchAsync(file, Count, stop).ConfigureAwait(false))
-                        await FetchAsync(model, file, Count, stop).ConfigureAwait(false);
+                    bool isResumed = file.Length > 0;
+                    try
+                    {
+                        await FetchAsync(model, addresses, file, Count, stop).ConfigureAwait(false);
+                    }
+                    catch (DroverException e) when (e.Reason == PartialFile.Damaged && isResumed)
+                    {
+                        // What an earlier pull left may be what is damaged. It was thrown away: once more, from the beginning.
+                        await FetchAsync(model, addresses, file, Count, stop).ConfigureAwait(false);
+                    }
                 }).ConfigureAwait(false);
                 return (model, fetched);
             }
@@ -86,6 +94,12 @@ internal sealed class ModelPuller(CheckpointService.CheckpointServiceClient clie
         }
 
         return missing;
+    }
+
+    private async Task FetchAsync(Model model, ModelAddresses addresses, PartialFile file, Action<int> onBytes, CancellationToken stop)
+    {
+        if (!await addresses.TryFetchAsync(file, onBytes, stop).ConfigureAwait(false))
+            await FetchAsync(model, file, onBytes, stop).ConfigureAwait(false);
     }
 
     private async Task FetchAsync(Model model, PartialFile file, Action<int> onBytes, CancellationToken stop)

@@ -7,6 +7,9 @@ namespace Drover.Cli.Models;
 /// <summary>A file that is being fetched; it is open for one pull only.</summary>
 internal sealed class PartialFile : IDisposable
 {
+    /// <summary>Reason of the failure when the bytes are not those of the model.</summary>
+    public const string Damaged = "PULL_DAMAGED";
+
     private const int BufferBytes = 1 << 20;
     private readonly string _path;
     private readonly FileStream _part;
@@ -63,7 +66,7 @@ internal sealed class PartialFile : IDisposable
         if (digest != Expected.Sha256)
         {
             _part.SetLength(0);
-            throw new DroverException(FailureCode.DataLoss, "PULL_DAMAGED", $"'{Expected.Path}' arrived damaged (SHA-256 {digest}, expected {Expected.Sha256}). It was thrown away; pull again.");
+            throw new DroverException(FailureCode.DataLoss, Damaged, $"'{Expected.Path}' arrived damaged (SHA-256 {digest}, expected {Expected.Sha256}). It was thrown away; pull again.");
         }
 
         _part.Flush(flushToDisk: true);
