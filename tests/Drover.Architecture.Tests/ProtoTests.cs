@@ -1,5 +1,4 @@
 using Drover.Protocol;
-using Drover.Protocol.Common.V1;
 using Google.Protobuf.Reflection;
 
 namespace Drover.Architecture.Tests;
@@ -7,7 +6,7 @@ namespace Drover.Architecture.Tests;
 /// <summary>The rules of the public contract, held against the descriptors (what buf's STANDARD lint asks for).</summary>
 public class ProtoTests
 {
-    private static readonly FileDescriptor[] Files = [JobReflection.Descriptor, .. DroverRpcs.Files];
+    private static readonly FileDescriptor[] Files = [.. DroverRpcs.Files.SelectMany(WithImports).Where(f => f.Package.StartsWith("drover.", StringComparison.Ordinal)).Distinct()];
 
     [Fact]
     public void Packages_are_versioned_and_match_their_folders()
@@ -61,4 +60,6 @@ public class ProtoTests
             Assert.All(type.Values, v => Assert.StartsWith(prefix, v.Name, StringComparison.Ordinal));
         }
     }
+
+    private static IEnumerable<FileDescriptor> WithImports(FileDescriptor file) => [file, .. file.Dependencies.SelectMany(WithImports)];
 }
