@@ -9,8 +9,11 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 
 // Saves one checkpoint after the other, as a run does, and serves them itself: whoever kills it kills both sides of a save. Arguments:
-// the address of its service, the size of a checkpoint (see TestCheckpoint.ConfigOf), then settings of a service.
-await using WebApplication service = CheckpointModule.Build([$"--Services:checkpoint={args[0]}", "--Checkpoint:HubAddress=", .. args[2..]]);
+// the address of its service, the size of a checkpoint (see TestCheckpoint.ConfigOf), then settings of a service. Its jobs lie apart: those
+// of a data folder belong to one process.
+const string dataFolder = "--Drover:DataFolder=";
+string jobs = Path.Combine(args.First(a => a.StartsWith(dataFolder, StringComparison.Ordinal))[dataFolder.Length..], "saver.db");
+await using WebApplication service = CheckpointModule.Build([$"--Services:checkpoint={args[0]}", "--Checkpoint:HubAddress=", $"--Jobs:DatabasePath={jobs}", .. args[2..]]);
 await service.StartAsync();
 using var channel = GrpcChannel.ForAddress(args[0]);
 var client = new CheckpointService.CheckpointServiceClient(channel);

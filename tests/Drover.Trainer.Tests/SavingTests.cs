@@ -1,9 +1,9 @@
-using Drover.Testing;
 using Drover.Formats.Checkpoints;
 using Drover.ObjectStore;
 using Drover.Protocol.Checkpoint.V1;
 using Drover.Protocol.Common.V1;
 using Drover.Protocol.Trainer.V1;
+using Drover.Testing;
 using Grpc.Core;
 using Grpc.Net.Client;
 using Microsoft.AspNetCore.Builder;
