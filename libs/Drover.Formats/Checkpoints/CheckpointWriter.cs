@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using Drover.Errors;
@@ -96,12 +97,20 @@ public static class CheckpointWriter
     private static async Task CopyAsync(CheckpointSlice slice, Stream target, CancellationToken cancellation)
     {
         long count = TensorBox.Count(slice.Shape);
-        byte[] buffer = new byte[sizeof(float) * (int)Math.Min(count, ChunkElements)];
-        for (long first = 0; first < count; first += ChunkElements)
+        // Rented: a buffer for each tensor would be, after a few saves, as much garbage as the rank's slices.
+        byte[] buffer = ArrayPool<byte>.Shared.Rent(sizeof(float) * ChunkElements);
+        try
         {
-            int bytes = sizeof(float) * (int)Math.Min(ChunkElements, count - first);
-            slice.Copy(first, MemoryMarshal.Cast<byte, float>(buffer.AsSpan(0, bytes)));
-            await target.WriteAsync(buffer.AsMemory(0, bytes), cancellation).ConfigureAwait(false);
+            for (long first = 0; first < count; first += ChunkElements)
+            {
+                int bytes = sizeof(float) * (int)Math.Min(ChunkElements, count - first);
+                slice.Copy(first, MemoryMarshal.Cast<byte, float>(buffer.AsSpan(0, bytes)));
+                await target.WriteAsync(buffer.AsMemory(0, bytes), cancellation).ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
         }
     }
 }

@@ -16,7 +16,7 @@ internal sealed class WorkerLauncher(TrainerOptions options, WorkFolder work, Ob
 {
     private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(50);
     private static readonly string[] ForwardedVariables =
-        ["PATH", "HOME", "DOTNET_ROOT", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "GOMP_SPINCOUNT", "MKL_NUM_THREADS", "OMP_DYNAMIC", "MKL_DYNAMIC", "MKL_CBWR", "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "PYTORCH_TENSOREXPR", "CUDA_VISIBLE_DEVICES", "NCCL_SOCKET_IFNAME", "NCCL_DEBUG", WorkerSpec.AccessKeyVariable, WorkerSpec.SecretKeyVariable,
+        ["PATH", "HOME", "DOTNET_ROOT", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "GOMP_SPINCOUNT", "MALLOC_ARENA_MAX", "MKL_NUM_THREADS", "OMP_DYNAMIC", "MKL_DYNAMIC", "MKL_CBWR", "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "PYTORCH_TENSOREXPR", "CUDA_VISIBLE_DEVICES", "NCCL_SOCKET_IFNAME", "NCCL_DEBUG", WorkerSpec.AccessKeyVariable, WorkerSpec.SecretKeyVariable,
          "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SHARED_CREDENTIALS_FILE"];
 
     /// <summary>What every worker is told.</summary>
@@ -95,6 +95,9 @@ internal sealed class WorkerLauncher(TrainerOptions options, WorkFolder work, Ob
         // Threads that wait for each other spin, by default for long: where other work shares the cores that is most of a step. Alone it costs nothing
         // to give way early (benchmarks/results/2026-11-25-training-step.md).
         info.Environment.TryAdd("GOMP_SPINCOUNT", "10000");
+        // The step goes on in another thread after each await, and glibc gives threads heaps of their own: what one freed, the next could not use.
+        // After a few saves a rank held twice its memory (benchmarks/results/2026-11-26-checkpoints.md).
+        info.Environment.TryAdd("MALLOC_ARENA_MAX", "1");
         // As many as were asked for, always: sums are cut by threads, and the same run is to give the same bits.
         (info.Environment["OMP_DYNAMIC"], info.Environment["MKL_DYNAMIC"]) = ("FALSE", "FALSE");
         // Documents of every length are shapes of every size: the library would keep a thousand kernels for them.
