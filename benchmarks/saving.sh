@@ -5,17 +5,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 hidden=${1:-512} steps=${2:-151}
-bin=$root/artifacts/bin
-work=$(mktemp -d)
-export DROVER_Drover__DataFolder=$work/data XDG_CONFIG_HOME=$work/config DROVER_Checkpoint__HubAddress= DROVER_Gateway__HttpAddress=
-declare -A program=([tokenizer]=Drover.Tokenizer [dataprep]=Drover.DataPrep [trainer]=Drover.Trainer [checkpoint]=Drover.Checkpoint [gateway]=Drover.Gateway)
-pids=() port=28500
-for name in gateway tokenizer dataprep trainer checkpoint; do export "DROVER_Services__$name=http://127.0.0.1:$port"; port=$((port + 1)); done
-export DROVER_GATEWAY=http://127.0.0.1:28500
-trap 'kill "${pids[@]}" 2>/dev/null || true; rm -rf "$work"' EXIT
-drover() { "$bin/Drover.Cli/release/drover" "$@"; }
-for name in "${!program[@]}"; do "$bin/${program[$name]}/release/${program[$name]}" >"$work/$name.log" 2>&1 & pids+=($!); done
-for _ in $(seq 1 120); do drover status >/dev/null 2>&1 && break; sleep 0.5; done
+. "$root/benchmarks/five-services.sh"
 
 awk 'BEGIN { srand(7); for (i = 0; i < 6000; i++) { for (j = 0; j < 40; j++) s = s sprintf("%c%c%c ", 97+rand()*26, 97+rand()*26, 97+rand()*26); printf "{\"text\": \"%s\"}\n", s; s = "" } }' >"$work/corpus.jsonl"
 cat >"$work/config.json" <<CONFIG

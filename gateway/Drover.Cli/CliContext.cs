@@ -46,6 +46,9 @@ internal sealed class CliContext : IDisposable
     /// <summary>Whether the output is a terminal that a person looks at.</summary>
     public bool IsInteractive => !Json && ReferenceEquals(Output, Console.Out) && !Console.IsOutputRedirected;
 
+    /// <summary>The connection that the clients below call through.</summary>
+    public DroverClient Client => _connection.Value;
+
     public GatewayService.GatewayServiceClient Gateway => _connection.Value.Gateway;
 
     public AccessService.AccessServiceClient Access => _connection.Value.Access;

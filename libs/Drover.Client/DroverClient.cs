@@ -22,7 +22,7 @@ public sealed class DroverClient : IDisposable
     public const string DefaultGateway = "http://127.0.0.1:7500";
 
     private const int MaxMessageBytes = 16 << 20;
-    private const int ChunkBytes = 1 << 20;
+    private const int ChunkBytes = 256 << 10;
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(500);
     private readonly GrpcChannel _channel;
 
@@ -83,12 +83,31 @@ public sealed class DroverClient : IDisposable
         await using FileStream file = File.OpenRead(path);
         var header = new UploadHeader { FileName = Path.GetFileName(path), SizeBytes = file.Length, Sha256 = Convert.ToHexStringLower(await SHA256.HashDataAsync(file, cancellation).ConfigureAwait(false)) };
         file.Position = 0;
+        return await UploadAsync(header, file, cancellation: cancellation).ConfigureAwait(false);
+    }
+
+    /// <summary>Puts bytes into the object store that are what a header says of them.</summary>
+    /// <param name="header">Name, size and digest.</param>
+    /// <param name="content">Read to its end.</param>
+    /// <param name="sent">Told the size of each piece that was sent.</param>
+    /// <param name="cancellation">Gives up; nothing is stored.</param>
+    /// <returns>The key there.</returns>
+    public async Task<string> UploadAsync(UploadHeader header, Stream content, Action<int>? sent = null, CancellationToken cancellation = default)
+    {
         using AsyncClientStreamingCall<UploadInputRequest, UploadInputResponse> call = Gateway.UploadInput(cancellationToken: cancellation);
-        await call.RequestStream.WriteAsync(new UploadInputRequest { Header = header }, cancellation).ConfigureAwait(false);
-        byte[] chunk = new byte[ChunkBytes];
-        for (int read; (read = await file.ReadAsync(chunk, cancellation).ConfigureAwait(false)) > 0;)
-            await call.RequestStream.WriteAsync(new UploadInputRequest { Chunk = ByteString.CopyFrom(chunk, 0, read) }, cancellation).ConfigureAwait(false);
-        await call.RequestStream.CompleteAsync().ConfigureAwait(false);
+        try
+        {
+            await call.RequestStream.WriteAsync(new UploadInputRequest { Header = header }, cancellation).ConfigureAwait(false);
+            byte[] chunk = new byte[ChunkBytes];
+            for (int read; (read = await content.ReadAsync(chunk, cancellation).ConfigureAwait(false)) > 0; sent?.Invoke(read))
+                await call.RequestStream.WriteAsync(new UploadInputRequest { Chunk = ByteString.CopyFrom(chunk, 0, read) }, cancellation).ConfigureAwait(false);
+            await call.RequestStream.CompleteAsync().ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is InvalidOperationException or RpcException)
+        {
+            // The gateway ended the call early: its answer, awaited below, says why.
+        }
+
         return (await call.ResponseAsync.ConfigureAwait(false)).Key;
     }
 

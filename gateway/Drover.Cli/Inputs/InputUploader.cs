@@ -2,8 +2,6 @@ using System.Security.Cryptography;
 using System.Text;
 using Drover.Errors;
 using Drover.Protocol.Gateway.V1;
-using Google.Protobuf;
-using Grpc.Core;
 using Spectre.Console;
 
 namespace Drover.Cli.Inputs;
@@ -11,7 +9,6 @@ namespace Drover.Cli.Inputs;
 /// <summary>Puts local files and folders into the object store by content; what is there already is not sent again.</summary>
 internal sealed class InputUploader(CliContext context)
 {
-    private const int ChunkBytes = 256 << 10;
     private const string StorePrefix = "store:";
 
     /// <summary>
@@ -100,21 +97,7 @@ internal sealed class InputUploader(CliContext context)
 
     private async Task SendAsync(LocalFile file, string folder, Action<int> sent)
     {
-        using AsyncClientStreamingCall<UploadInputRequest, UploadInputResponse> call = context.Gateway.UploadInput(cancellationToken: context.Cancellation);
-        try
-        {
-            await call.RequestStream.WriteAsync(new UploadInputRequest { Header = file.HeaderIn(folder) }, context.Cancellation).ConfigureAwait(false);
-            using FileStream stream = File.OpenRead(file.Path);
-            byte[] buffer = new byte[ChunkBytes];
-            for (int count; (count = await stream.ReadAsync(buffer, context.Cancellation).ConfigureAwait(false)) > 0; sent(count))
-                await call.RequestStream.WriteAsync(new UploadInputRequest { Chunk = ByteString.CopyFrom(buffer, 0, count) }, context.Cancellation).ConfigureAwait(false);
-            await call.RequestStream.CompleteAsync().ConfigureAwait(false);
-        }
-        catch (Exception e) when (e is InvalidOperationException or RpcException)
-        {
-            // The gateway ended the call early: its answer, awaited below, says why.
-        }
-
-        await call.ResponseAsync.ConfigureAwait(false);
+        using FileStream stream = File.OpenRead(file.Path);
+        await context.Client.UploadAsync(file.HeaderIn(folder), stream, sent, context.Cancellation).ConfigureAwait(false);
     }
 }
