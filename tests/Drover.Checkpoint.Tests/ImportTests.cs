@@ -156,27 +156,15 @@ public sealed class ImportTests : IAsyncLifetime
 
     private async Task FailsAsync(ImportSpec spec, StatusCode code, string named)
     {
-        Import import = await ImportAsync(spec);
+        Import import = await _target.ImportAsync(spec);
         Assert.Equal((JobState.Failed, (int)code), (import.Job.State, import.Job.Failure?.Code ?? 0));
         Assert.Contains(named, import.Job.Failure!.Message, StringComparison.Ordinal);
     }
 
     private async Task<Model> ImportWellAsync(ImportSpec spec)
     {
-        Import import = await ImportAsync(spec);
+        Import import = await _target.ImportAsync(spec);
         Assert.True(import.Job.State == JobState.Succeeded, $"{import.Job.State}: {import.Job.Failure?.Message}");
         return import.Result;
-    }
-
-    private async Task<Import> ImportAsync(ImportSpec spec)
-    {
-        string job = (await _target.Client.CreateImportAsync(new CreateImportRequest { Spec = spec }, cancellationToken: Cancellation)).Import.Job.Name;
-        using AsyncServerStreamingCall<WatchImportResponse> events = _target.Client.WatchImport(new WatchImportRequest { Name = job }, cancellationToken: Cancellation);
-        while (await events.ResponseStream.MoveNext(Cancellation))
-        {
-            // Until the job ends.
-        }
-
-        return (await _target.Client.GetImportAsync(new GetImportRequest { Name = job }, cancellationToken: Cancellation)).Import;
     }
 }

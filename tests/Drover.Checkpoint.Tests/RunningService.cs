@@ -95,6 +95,19 @@ internal sealed class RunningService : IAsyncDisposable
         return export.Result;
     }
 
+    /// <summary>Imports and waits for the end.</summary>
+    public async Task<Import> ImportAsync(ImportSpec spec)
+    {
+        string job = (await Client.CreateImportAsync(new CreateImportRequest { Spec = spec }, cancellationToken: Cancellation)).Import.Job.Name;
+        using AsyncServerStreamingCall<WatchImportResponse> events = Client.WatchImport(new WatchImportRequest { Name = job }, cancellationToken: Cancellation);
+        while (await events.ResponseStream.MoveNext(Cancellation))
+        {
+            // Until the job ends.
+        }
+
+        return (await Client.GetImportAsync(new GetImportRequest { Name = job }, cancellationToken: Cancellation)).Import;
+    }
+
     /// <summary>The status that a call ends with.</summary>
     public static async Task<Status> StatusOf(Func<Task> call) => (await Assert.ThrowsAsync<RpcException>(call)).Status;
 }

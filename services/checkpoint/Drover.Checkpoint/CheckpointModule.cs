@@ -7,6 +7,7 @@ using Drover.Discovery;
 using Drover.Hosting;
 using Drover.Hosting.Security;
 using Drover.Jobs;
+using Drover.ObjectStore;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.Options;
 
@@ -46,7 +47,8 @@ public static class CheckpointModule
         builder.Services.AddOptions<CheckpointOptions>()
             .Bind(builder.Configuration.GetSection("Checkpoint"))
             .Validate(o => o.HubAddress.Length == 0 || (Uri.TryCreate(o.HubAddress, UriKind.Absolute, out Uri? address) && address.Scheme is "http"), "Checkpoint:HubAddress must be empty or an address such as http://127.0.0.1:7581.")
-            .Validate(o => o.Addresses.All(a => Uri.TryCreate(a, UriKind.Absolute, out Uri? address) && address.Scheme is "http" or "https"), "Checkpoint:ImportAddresses must be addresses such as https://huggingface.co, with commas between them.")
+            .Validate(o => o.Addresses.All(a => Uri.TryCreate(a, UriKind.Absolute, out Uri? address) && address.Scheme is "http" or "https" or "s3"), "Checkpoint:ImportAddresses must be addresses such as https://huggingface.co or s3://bucket, with commas between them.")
+            .Validate<ObjectStoreOptions>((o, store) => store.S3Endpoint.Length > 0 || !o.Addresses.Any(a => a.StartsWith(BucketSource.Scheme, StringComparison.OrdinalIgnoreCase)), "Checkpoint:ImportAddresses names a bucket (s3://): it is read with the address and keys of ObjectStore:S3Endpoint, which is empty.")
             .Validate(o => o.ImportTokenFile.Length == 0 || File.Exists(o.ImportTokenFile), "Checkpoint:ImportTokenFile is not there.")
             .ValidateOnStart();
         builder.Services.AddSingleton(p => p.GetRequiredService<IOptions<CheckpointOptions>>().Value);

@@ -12,7 +12,10 @@ public sealed record CheckpointOptions
     /// </summary>
     public bool PresignedAddresses { get; set; }
 
-    /// <summary>Addresses that models are imported from, with commas between them; the first is where none is named. Empty: nowhere.</summary>
+    /// <summary>
+    /// Addresses that models are imported from, with commas between them; the first is where none is named. Empty: nowhere. "s3://bucket" is
+    /// another bucket of the S3 store, read with its keys.
+    /// </summary>
     public string ImportAddresses { get; set; } = "https://huggingface.co";
 
     /// <summary>A file with the token that is shown to the first of them, and to no other. Empty: HF_TOKEN of the environment, where it is set.</summary>

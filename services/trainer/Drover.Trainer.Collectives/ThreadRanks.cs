@@ -95,7 +95,9 @@ public sealed class ThreadRanks : CollectiveGroup
 /// <summary>What all ranks of a <see cref="ThreadRanks.Run"/> share: one lock, pulsed at every change, and who has ended.</summary>
 internal sealed class ThreadWorld(int size, TimeSpan timeOut)
 {
+    private static readonly TimeSpan LongestSlice = TimeSpan.FromSeconds(1);
     private readonly bool[] _ended = new bool[size];
+    private readonly List<Func<string>> _waits = [];
 
     public object Gate { get; } = new();
 
@@ -126,24 +128,44 @@ internal sealed class ThreadWorld(int size, TimeSpan timeOut)
     /// <param name="where">Who waits in what, for the failure.</param>
     public void WaitUntil(Func<bool> ready, Func<int[]> missing, Func<string> where)
     {
-        long end = Environment.TickCount64 + (long)timeOut.TotalMilliseconds;
-        while (!ready())
+        _waits.Add(where);
+        try
         {
-            if (Failure is not null)
-                throw new DroverException(FailureCode.Unavailable, "COLLECTIVE_FAILED", $"Another rank failed: {Failure.Message}", Failure);
-            long left = end - Environment.TickCount64;
-            int[] gone = [.. missing().Where(r => _ended[r])];
-            if (gone.Length == 0 && left > 0)
+            var waited = TimeSpan.Zero;
+            while (!ready())
             {
-                _ = Monitor.Wait(Gate, (int)Math.Min(left, int.MaxValue));
-                continue;
+                if (Failure is not null)
+                    throw new DroverException(FailureCode.Unavailable, "COLLECTIVE_FAILED", $"Another rank failed: {Failure.Message}", Failure);
+                int[] gone = [.. missing().Where(r => _ended[r])];
+                if (gone.Length > 0 || waited >= timeOut)
+                    throw Lost(missing(), gone, where);
+                waited += WaitForChange(timeOut - waited);
             }
-
-            string who = gone.Length > 0
-                ? $"{Names(gone)} ended without starting it"
-                : $"{Names(missing())} did not start it within {timeOut.TotalSeconds:0.###} s";
-            throw new DroverException(FailureCode.Unavailable, "RANK_LOST", $"{where()}: {who}.");
         }
+        finally
+        {
+            _ = _waits.Remove(where);
+        }
+    }
+
+    // A machine that was suspended meanwhile (as machines of tests are) adds a slice, not all the time that it slept.
+    private TimeSpan WaitForChange(TimeSpan left)
+    {
+        TimeSpan slice = left < LongestSlice ? left : LongestSlice;
+        long started = Environment.TickCount64;
+        _ = Monitor.Wait(Gate, slice);
+        var passed = TimeSpan.FromMilliseconds(Environment.TickCount64 - started);
+        return passed < slice ? passed : slice;
+    }
+
+    private DroverException Lost(int[] missing, int[] gone, Func<string> where)
+    {
+        string who = gone.Length > 0
+            ? $"{Names(gone)} ended without starting it"
+            : $"{Names(missing)} did not start it within {timeOut.TotalSeconds:0.###} s";
+        string[] others = [.. _waits.Where(w => w != where).Select(w => w())];
+        string meanwhile = others.Length == 0 ? "" : $" Meanwhile: {string.Join("; ", others)}.";
+        return new DroverException(FailureCode.Unavailable, "RANK_LOST", $"{where()}: {who}.{meanwhile}");
     }
 
     /// <summary><c>rank 2</c>, <c>ranks 2, 3</c>.</summary>

@@ -10,7 +10,7 @@ namespace Drover.Trainer.Worker;
 /// <summary>Measures what a plan's speed is predicted from: steps of small models under each layout that is asked about.</summary>
 internal static class CalibrateCommand
 {
-    public static Task RunAsync(RankContext rank)
+    public static void Run(RankContext rank)
     {
         CalibrateSpec spec = rank.Spec.Calibrate!;
         var config = LlamaConfig.Parse(spec.ModelConfig, "the model's config");
@@ -40,7 +40,5 @@ internal static class CalibrateCommand
             rank.Collectives.AllReduceMax(peak);
             rank.Events.Write(new WorkerEvent { Calibrated = new CalibratedEvent(i, small, larger, (long)peak[0]) });
         }
-
-        return Task.CompletedTask;
     }
 }

@@ -30,7 +30,7 @@ internal sealed class CheckpointSaver(RankContext rank, TrainingEngine engine)
     /// <summary>A save was started and not finished.</summary>
     public bool InFlight => _writing is not null;
 
-    /// <summary>This rank's part is written (or has failed, which <see cref="FinishAsync"/> tells).</summary>
+    /// <summary>This rank's part is written (or has failed, which <see cref="Finish"/> tells).</summary>
     public bool Written => _writing is { IsCompleted: true };
 
     /// <summary>Copies the state and starts to write it.</summary>
@@ -55,18 +55,18 @@ internal sealed class CheckpointSaver(RankContext rank, TrainingEngine engine)
 
     /// <summary>Waits until every rank has written, then hands the checkpoint on to be published. Every rank calls it.</summary>
     /// <returns>Why there is no checkpoint, on every rank; null where there is one.</returns>
-    public async Task<DroverException?> FinishAsync()
+    public DroverException? Finish()
     {
         if (_writing is null || _manifest is null)
             return null;
         long waiting = Stopwatch.GetTimestamp();
-        (string mine, double seconds) = await ResultAsync(_writing).ConfigureAwait(false);
+        (string mine, double seconds) = ResultAsync(_writing).Finish();
         // A gather is a barrier too: no manifest before the last shard is there.
         string[] all = [.. rank.Collectives.GatherBytes(Encoding.UTF8.GetBytes(mine)).Select(Encoding.UTF8.GetString)];
         double waited = Stopwatch.GetElapsedTime(waiting).TotalSeconds;
         string problem = all.FirstOrDefault(text => text.StartsWith(Failed)) ?? "";
         if (problem.Length == 0 && rank.Collectives.Rank == 0)
-            problem = await HandOnAsync(_manifest, [.. all.Select(WrittenShard.FromJson)], _copySeconds + waited, seconds).ConfigureAwait(false);
+            problem = HandOnAsync(_manifest, [.. all.Select(WrittenShard.FromJson)], _copySeconds + waited, seconds).Finish();
         // The ranks end a save alike, also where only the first of them failed.
         problem = Encoding.UTF8.GetString(rank.Collectives.GatherBytes(Encoding.UTF8.GetBytes(problem)).FirstOrDefault(p => p.Length > 0) ?? []);
         long step = _manifest.Step;

@@ -8,11 +8,11 @@ namespace Drover.Trainer.Worker;
 /// <summary>Mean loss of a model on a dataset.</summary>
 internal static class EvaluateCommand
 {
-    public static async Task RunAsync(RankContext rank)
+    public static void Run(RankContext rank)
     {
         WorkerSpec spec = rank.Spec;
-        ModelSource source = await ModelSource.OpenAsync(rank.Store, spec.Evaluate!.Model).ConfigureAwait(false);
-        using PackedDataset rows = await PackedDataset.OpenAsync(rank.Store, spec.Dataset, spec.CacheFolder, CancellationToken.None).ConfigureAwait(false);
+        ModelSource source = ModelSource.OpenAsync(rank.Store, spec.Evaluate!.Model).Finish();
+        using PackedDataset rows = PackedDataset.OpenAsync(rank.Store, spec.Dataset, spec.CacheFolder, CancellationToken.None).Finish();
         TrainCommand.CheckVocabulary(rows.Manifest, source.Config, spec.Dataset);
         using var model = new LanguageModel(source.Config, PrecisionOf(spec), spec.Threads, rank.Device);
         model.LoadWeights(source.Read);

@@ -10,11 +10,11 @@ namespace Drover.Trainer.Worker;
 /// <summary>Continues prompts and tells their text as it comes.</summary>
 internal static class GenerateCommand
 {
-    public static async Task RunAsync(RankContext rank)
+    public static void Run(RankContext rank)
     {
         GenerateSpec spec = rank.Spec.Generate!;
-        ModelSource source = await ModelSource.OpenAsync(rank.Store, spec.Model).ConfigureAwait(false);
-        ITextTokenizer tokenizer = await TokenizerFolder.LoadAsync(rank.Store, spec.Tokenizer, CancellationToken.None).ConfigureAwait(false);
+        ModelSource source = ModelSource.OpenAsync(rank.Store, spec.Model).Finish();
+        ITextTokenizer tokenizer = TokenizerFolder.LoadAsync(rank.Store, spec.Tokenizer, CancellationToken.None).Finish();
         if (tokenizer.VocabularySize > source.Config.VocabSize)
             throw new DroverException(FailureCode.FailedPrecondition, "VOCABULARY_MISMATCH", $"The tokenizer '{spec.Tokenizer}' has {tokenizer.VocabularySize} ids, and the model '{spec.Model}' only {source.Config.VocabSize} embedding rows.");
         using var model = new LanguageModel(source.Config, EvaluateCommand.PrecisionOf(rank.Spec), rank.Spec.Threads, rank.Device);

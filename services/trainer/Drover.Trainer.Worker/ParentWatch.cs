@@ -30,7 +30,7 @@ internal static partial class ParentWatch
             }
 
             Console.Error.WriteLine("the trainer service is gone: this run ends");
-            Environment.Exit(Orphaned);
+            ProcessEnd.Now(Orphaned);
         })
         {
             IsBackground = true,

@@ -1,3 +1,3 @@
 using Drover.Trainer.Worker;
 
-return await WorkerProcess.RunAsync(args).ConfigureAwait(false);
+return WorkerProcess.Run(args);

@@ -56,7 +56,7 @@ internal sealed class StepProfile(RankContext rank, TrainSpec spec, TrainingEngi
     }
 
     /// <summary>After a step. Every rank calls it; the last of the profile waits for the object store.</summary>
-    public async Task EndStepAsync(StepResult step)
+    public void EndStep(StepResult step)
     {
         if (engine.Trace is not { } trace)
             return;
@@ -69,7 +69,7 @@ internal sealed class StepProfile(RankContext rank, TrainSpec spec, TrainingEngi
         byte[][] all = rank.Collectives.GatherBytes(JsonSerializer.SerializeToUtf8Bytes([.. _spans], ProfileJson.Default.ProfiledSpanArray));
         _spans.Clear();
         if (rank.Collectives.Rank == 0)
-            await PutAsync([.. all.Select(bytes => JsonSerializer.Deserialize(bytes, ProfileJson.Default.ProfiledSpanArray)!)], step.Step).ConfigureAwait(false);
+            PutAsync([.. all.Select(bytes => JsonSerializer.Deserialize(bytes, ProfileJson.Default.ProfiledSpanArray)!)], step.Step).Finish();
     }
 
     private async Task PutAsync(ProfiledSpan[][] ranks, long lastStep)

@@ -11,12 +11,12 @@ namespace Drover.Trainer.Worker;
 /// <summary>Trains: loads, goes on from a checkpoint where one is named, then hands over to <see cref="TrainLoop"/>.</summary>
 internal static class TrainCommand
 {
-    public static async Task RunAsync(RankContext rank)
+    public static void Run(RankContext rank)
     {
         WorkerSpec spec = rank.Spec;
         TrainSpec train = spec.Train!;
-        using TrainingRows rows = await TrainingRows.OpenAsync(rank, train).ConfigureAwait(false);
-        RunStart start = await RunStart.OpenAsync(rank, train).ConfigureAwait(false);
+        using TrainingRows rows = TrainingRows.OpenAsync(rank, train).Finish();
+        RunStart start = RunStart.OpenAsync(rank, train).Finish();
         (LlamaConfig config, CheckpointReader? resume) = (start.Config, start.Resume);
         foreach (PackedDataset dataset in rows.Datasets)
             CheckVocabulary(dataset.Manifest, config, dataset.Prefix);
@@ -54,9 +54,9 @@ internal static class TrainCommand
             Shards = [],
             Tensors = [],
         };
-        using HeldOutEvaluation? heldOut = await HeldOutEvaluation.OpenAsync(rank, train.HeldOut, config).ConfigureAwait(false);
-        using var loop = new TrainLoop(rank, train, engine, blank, steps, heldOut, await TextSamples.OpenAsync(rank, train.Samples).ConfigureAwait(false));
-        await loop.RunAsync().ConfigureAwait(false);
+        using HeldOutEvaluation? heldOut = HeldOutEvaluation.OpenAsync(rank, train.HeldOut, config).Finish();
+        using var loop = new TrainLoop(rank, train, engine, blank, steps, heldOut, TextSamples.OpenAsync(rank, train.Samples).Finish());
+        loop.Run();
     }
 
     /// <summary>Refuses rows with ids that the model has no embedding for.</summary>

@@ -42,7 +42,7 @@ internal sealed class TrainLoop : IDisposable
         _peakFlops = spec.PeakFlops > 0 ? spec.PeakFlops : rank.Collectives.Sum(MatrixPeak.Measure(EvaluateCommand.PrecisionOf(rank.Spec), rank.Device));
     }
 
-    public async Task RunAsync()
+    public void Run()
     {
         long begun = _engine.StepsDone;
         _rank.Events.Write(new WorkerEvent { Started = new StartedEvent(begun, _spec.Stage?.RunSteps ?? _steps) });
@@ -53,10 +53,10 @@ internal sealed class TrainLoop : IDisposable
         {
             _profile.BeginStep();
             StepResult step = _engine.Step();
-            await _profile.EndStepAsync(step).ConfigureAwait(false);
+            _profile.EndStep(step);
             if (step.Anomaly is { Action: AnomalyAction.Rollback } rollback)
             {
-                await GoBackAsync(step, rollback).ConfigureAwait(false);
+                GoBack(step, rollback);
                 return;
             }
 
@@ -74,18 +74,18 @@ internal sealed class TrainLoop : IDisposable
             if (step.Anomaly is { } anomaly)
                 _rank.Events.Write(new WorkerEvent { Warning = $"{anomaly.Message}. {(anomaly.Action == AnomalyAction.Skip ? "The update was skipped." : "The run goes on.")}" });
             if (written)
-                await FinishSaveAsync().ConfigureAwait(false);
+                FinishSave();
             if (_board is not null && _samples?.IsDue(step.Step, _steps) == true)
                 _samples.Write(_engine, _board);
             bool isBest = Evaluate();
             if (isBest || saves || (_spec.CheckpointIntervalSteps > 0 && step.Step % _spec.CheckpointIntervalSteps == 0))
-                await SaveAsync().ConfigureAwait(false);
+                Save();
         }
 
         if (_engine.StepsDone > begun && _saver.LastStep != _engine.StepsDone)
-            await SaveAsync().ConfigureAwait(false);
+            Save();
         // The last one is what the run was for.
-        if (await FinishSaveAsync().ConfigureAwait(false) is { } failure)
+        if (FinishSave() is { } failure)
             throw failure;
         _rank.Events.Write(new WorkerEvent { Ended = Ended(stopped) });
     }
@@ -115,9 +115,9 @@ internal sealed class TrainLoop : IDisposable
     }
 
     // The service starts the ranks again from the last checkpoint: the save in flight is to be that.
-    private async Task GoBackAsync(StepResult step, StepAnomaly anomaly)
+    private void GoBack(StepResult step, StepAnomaly anomaly)
     {
-        await FinishSaveAsync().ConfigureAwait(false);
+        FinishSave();
         _rank.Events.Write(new WorkerEvent { Rollback = new RollbackEvent(step.Step, anomaly.NextBatch, anomaly.Message) });
     }
 
@@ -134,11 +134,11 @@ internal sealed class TrainLoop : IDisposable
         return update.IsBest;
     }
 
-    private async Task SaveAsync()
+    private void Save()
     {
         bool waits = _saver.InFlight && !_saver.Written;
         (long before, long waiting) = (_saver.LastStep, Stopwatch.GetTimestamp());
-        await FinishSaveAsync().ConfigureAwait(false);
+        FinishSave();
         if (waits && Stopwatch.GetElapsedTime(waiting) is { TotalSeconds: > 1 } waited)
             _rank.Events.Write(new WorkerEvent { Warning = $"Training waited {waited.TotalSeconds:F1} s for the save of step {before} before it could save step {_engine.StepsDone}: the object store takes longer than the time between two saves. Save less often." });
         _state = _state with { NextBatch = NextBatch.Of(_engine, _rank.Spec.Precision) };
@@ -146,13 +146,13 @@ internal sealed class TrainLoop : IDisposable
         _saver.Start(_state);
     }
 
-    private async Task<DroverException?> FinishSaveAsync()
+    private DroverException? FinishSave()
     {
         if (!_saver.InFlight)
             return null;
         if (_board is not null)
-            await _board.UploadAsync().ConfigureAwait(false);
-        DroverException? failure = await _saver.FinishAsync().ConfigureAwait(false);
+            _board.UploadAsync().Finish();
+        DroverException? failure = _saver.Finish();
         if (failure is not null)
             _rank.Events.Write(new WorkerEvent { Warning = $"{failure.Message} Training goes on; the checkpoint before it is the last one." });
         return failure;

@@ -19,29 +19,29 @@ internal static class WorkerProcess
     private const int BadUsage = 2;
     private static int s_told;
 
-    public static async Task<int> RunAsync(string[] args)
+    public static int Run(string[] args)
     {
         if (args is not [("train" or "evaluate" or "generate" or "calibrate" or "devices") and var verb, "--spec", var file])
         {
-            await Console.Error.WriteLineAsync("usage: Drover.Trainer.Worker train|evaluate|generate|calibrate|devices --spec FILE (started by the trainer service)").ConfigureAwait(false);
+            Console.Error.WriteLine("usage: Drover.Trainer.Worker train|evaluate|generate|calibrate|devices --spec FILE (started by the trainer service)");
             return BadUsage;
         }
 
         WorkerSpec spec;
         try
         {
-            spec = JsonSerializer.Deserialize(await File.ReadAllBytesAsync(file).ConfigureAwait(false), WorkerSpecJson.Default.WorkerSpec) ?? throw new JsonException("it is null");
+            spec = JsonSerializer.Deserialize(File.ReadAllBytes(file), WorkerSpecJson.Default.WorkerSpec) ?? throw new JsonException("it is null");
         }
         catch (Exception e) when (e is IOException or JsonException)
         {
-            await Console.Error.WriteLineAsync($"error: the worker spec '{file}': {e.Message}").ConfigureAwait(false);
+            Console.Error.WriteLine($"error: the worker spec '{file}': {e.Message}");
             return BadUsage;
         }
 
-        return await RunRankAsync(verb, spec).ConfigureAwait(false);
+        return RunRank(verb, spec);
     }
 
-    private static async Task<int> RunRankAsync(string verb, WorkerSpec spec)
+    private static int RunRank(string verb, WorkerSpec spec)
     {
         int rank = int.TryParse(Environment.GetEnvironmentVariable("OMPI_COMM_WORLD_RANK"), out int r) ? r : 0;
         ICollectives? collectives = null;
@@ -61,13 +61,22 @@ internal static class WorkerProcess
 
             (Device device, collectives) = RankDevice.Choose(spec, collectives, text => events.Write(new WorkerEvent { Log = text }));
             var context = new RankContext(spec, collectives, device, OpenStore(spec.Store), events, stop);
-            await (verb switch
+            switch (verb)
             {
-                "train" => TrainCommand.RunAsync(context),
-                "evaluate" => EvaluateCommand.RunAsync(context),
-                "calibrate" => CalibrateCommand.RunAsync(context),
-                _ => GenerateCommand.RunAsync(context),
-            }).ConfigureAwait(false);
+                case "train":
+                    TrainCommand.Run(context);
+                    break;
+                case "evaluate":
+                    EvaluateCommand.Run(context);
+                    break;
+                case "calibrate":
+                    CalibrateCommand.Run(context);
+                    break;
+                default:
+                    GenerateCommand.Run(context);
+                    break;
+            }
+
             collectives.Dispose();
             return 0;
         }
@@ -88,7 +97,7 @@ internal static class WorkerProcess
         WriteFailure(spec.AttemptFolder, rank, exception);
         if (collectives is { WorldSize: > 1 })
             collectives.Abort(Failed);
-        Environment.Exit(Failed);
+        ProcessEnd.Now(Failed);
     }
 
     private static void WriteFailure(string folder, int rank, Exception exception)

@@ -12,14 +12,14 @@ namespace Drover.Checkpoint.Imports;
 internal sealed class CheckedStream : ForwardReadStream
 {
     private readonly Stream _inner;
-    private readonly HubSourceFile _file;
+    private readonly SourceFile _file;
     private readonly string _repository;
     private readonly Action<int> _onBytes;
     private readonly IncrementalHash? _hash;
     private readonly string? _expected;
     private long _read;
 
-    public CheckedStream(Stream inner, HubSourceFile file, string repository, Action<int> onBytes)
+    public CheckedStream(Stream inner, SourceFile file, string repository, Action<int> onBytes)
     {
         (_inner, _file, _repository, _onBytes) = (inner, file, repository, onBytes);
         _expected = file.Sha256 ?? (file.Size is null ? null : file.GitBlob);

@@ -9,7 +9,7 @@ namespace Drover.Checkpoint.Imports;
 /// A repository at an address that answers as the Hub does. Its token goes to that address and to none that it sends us on to; a file is a
 /// stream that goes on where a connection broke.
 /// </summary>
-internal sealed class HubSource(string address, string repository, string token) : IDisposable
+internal sealed class HubSource(string address, string repository, string token) : IImportSource
 {
     private const int Attempts = 8;
     private const int MostRedirects = 5;
@@ -19,9 +19,8 @@ internal sealed class HubSource(string address, string repository, string token)
     private readonly Uri _home = new(address + "/");
     private readonly HttpClient _http = new(new SocketsHttpHandler { AllowAutoRedirect = false, ConnectTimeout = TimeSpan.FromSeconds(20) }) { Timeout = Timeout.InfiniteTimeSpan };
 
-    /// <summary>What a revision stands for, and its files.</summary>
-    /// <exception cref="DroverException">NotFound, Unauthenticated, PermissionDenied, Unavailable, DataLoss.</exception>
-    public Task<HubListing> DescribeAsync(string revision, CancellationToken cancellation) => PersistAsync(
+    /// <inheritdoc />
+    public Task<SourceListing> DescribeAsync(string revision, CancellationToken cancellation) => PersistAsync(
         async () =>
         {
             using HttpResponseMessage response = await AskAsync($"api/models/{repository}/revision/{Uri.EscapeDataString(revision)}?blobs=true", 0, null, cancellation).ConfigureAwait(false);
@@ -34,17 +33,13 @@ internal sealed class HubSource(string address, string repository, string token)
                 byte[] buffer = new byte[1 << 16];
                 for (int count; (count = await body.ReadAsync(buffer, cancellation).ConfigureAwait(false)) > 0 && text.Length <= MostListingBytes;)
                     text.Write(buffer, 0, count);
-                return HubListing.Parse(System.Text.Encoding.UTF8.GetString(text.GetBuffer(), 0, (int)text.Length));
+                return SourceListing.Parse(System.Text.Encoding.UTF8.GetString(text.GetBuffer(), 0, (int)text.Length));
             }
         },
         cancellation);
 
-    /// <summary>A file's bytes from front to back; where the listing has digest or size, the end is an error when they are others.</summary>
-    /// <param name="commit">Of the listing.</param>
-    /// <param name="file">One of its files.</param>
-    /// <param name="onBytes">Told of every piece.</param>
-    /// <param name="cancellation">Gives up.</param>
-    public async Task<Stream> OpenAsync(string commit, HubSourceFile file, Action<int> onBytes, CancellationToken cancellation)
+    /// <inheritdoc />
+    public async Task<Stream> OpenAsync(string commit, SourceFile file, Action<int> onBytes, CancellationToken cancellation)
     {
         string path = $"{repository}/resolve/{Uri.EscapeDataString(commit)}/{string.Join('/', file.Path.Split('/').Select(Uri.EscapeDataString))}";
         string? tag = null;

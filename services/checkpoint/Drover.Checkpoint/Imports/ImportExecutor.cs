@@ -26,12 +26,12 @@ internal sealed class ImportExecutor(IObjectStore store, ModelCatalog models, Im
     {
         rules.Check(spec);
         string prefix = $"models/{spec.Name}", address = rules.AddressOf(spec);
-        using var source = new HubSource(address, spec.Repository, rules.TokenFor(address));
+        using IImportSource source = rules.Open(address, spec.Repository);
         var origin = new ImportOrigin(address, spec.Repository, spec.Revision.Length > 0 ? spec.Revision : ImportRules.Main, "");
         ImportOrigin? before = await FindOriginAsync(prefix, origin, cancellation).ConfigureAwait(false);
-        HubListing listing = await source.DescribeAsync(before?.Commit ?? origin.Revision, cancellation).ConfigureAwait(false);
-        IReadOnlyList<HubSourceFile> files = listing.Chosen(spec.Repository);
-        HubSourceFile last = files[^1];
+        SourceListing listing = await source.DescribeAsync(before?.Commit ?? origin.Revision, cancellation).ConfigureAwait(false);
+        IReadOnlyList<SourceFile> files = listing.Chosen(spec.Repository);
+        SourceFile last = files[^1];
         byte[] config = await ReadConfigAsync(source, listing.Commit, last, cancellation).ConfigureAwait(false);
         // Before gigabytes are fetched.
         if (last.Path == LlamaConfig.FileName)
@@ -49,13 +49,13 @@ internal sealed class ImportExecutor(IObjectStore store, ModelCatalog models, Im
         return await models.GetAsync(prefix, cancellation).ConfigureAwait(false);
     }
 
-    private async Task FetchAsync(JobContext job, string prefix, HubSource source, string commit, IReadOnlyList<HubSourceFile> files, CancellationToken cancellation)
+    private async Task FetchAsync(JobContext job, string prefix, IImportSource source, string commit, IReadOnlyList<SourceFile> files, CancellationToken cancellation)
     {
         string[] withoutDigest = [.. files.Where(f => f.Sha256 is null && (f.GitBlob is null || f.Size is null)).Select(f => f.Path)];
         if (withoutDigest.Length > 0)
             job.Log(LogLine.Types.Severity.Info, $"The source tells no digest of {string.Join(", ", withoutDigest)}: of these the length is checked alone.");
         long total = files.Sum(f => f.Size ?? 0), done = 0;
-        foreach (HubSourceFile file in files.SkipLast(1))
+        foreach (SourceFile file in files.SkipLast(1))
         {
             string key = ObjectKey.Join(prefix, file.Path);
             if (file.Size is { } size && await store.FindAsync(key, cancellation).ConfigureAwait(false) is { } there && there.Size == size)
@@ -70,7 +70,7 @@ internal sealed class ImportExecutor(IObjectStore store, ModelCatalog models, Im
         }
     }
 
-    private static async Task<byte[]> ReadConfigAsync(HubSource source, string commit, HubSourceFile file, CancellationToken cancellation)
+    private static async Task<byte[]> ReadConfigAsync(IImportSource source, string commit, SourceFile file, CancellationToken cancellation)
     {
         Stream bytes = await source.OpenAsync(commit, file, _ => { }, cancellation).ConfigureAwait(false);
         await using (bytes.ConfigureAwait(false))

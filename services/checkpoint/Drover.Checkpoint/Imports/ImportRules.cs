@@ -1,11 +1,12 @@
 using System.Text.RegularExpressions;
 using Drover.Errors;
+using Drover.ObjectStore;
 using Drover.Protocol.Checkpoint.V1;
 
 namespace Drover.Checkpoint.Imports;
 
 /// <summary>What an import's spec may say, and where it may fetch from.</summary>
-internal sealed partial class ImportRules(CheckpointOptions options)
+internal sealed partial class ImportRules(CheckpointOptions options, ObjectStoreOptions storeOptions)
 {
     /// <summary>What a revision is where none is named.</summary>
     public const string Main = "main";
@@ -21,13 +22,15 @@ internal sealed partial class ImportRules(CheckpointOptions options)
         var problems = new List<string>();
         if (!PlainWord().IsMatch(spec.Name))
             problems.Add($"name '{spec.Name}' is not one plain word of letters, digits, dots, dashes and underscores (it becomes 'models/<name>').");
-        if (!RepositoryId().IsMatch(spec.Repository))
+        string address = AddressOf(spec);
+        if (IsBucket(address))
+            problems.AddRange(ProblemsOfBucket(spec));
+        else if (!RepositoryId().IsMatch(spec.Repository))
             problems.Add($"repository '{spec.Repository}' is not like 'meta-llama/Llama-3.2-1B'.");
         if (spec.Revision.Any(char.IsControl))
             problems.Add("revision holds characters that no revision has.");
         if (problems.Count > 0)
             throw Refused(string.Join(" ", problems));
-        AddressOf(spec);
     }
 
     /// <summary>Where a spec fetches from.</summary>
@@ -43,13 +46,38 @@ internal sealed partial class ImportRules(CheckpointOptions options)
             : throw new DroverException(FailureCode.PermissionDenied, "ADDRESS_NOT_ALLOWED", $"This service imports from {(options.Addresses.Count == 0 ? "nowhere" : string.Join(", ", options.Addresses))}, and not from '{asked}'. Add it to Checkpoint:ImportAddresses.");
     }
 
+    /// <summary>The source at an address.</summary>
+    public IImportSource Open(string address, string repository) => IsBucket(address)
+        ? new BucketSource(ObjectStores.Open(storeOptions with { S3Bucket = address[BucketSource.Scheme.Length..] }), address, repository.Trim('/'))
+        : new HubSource(address, repository, TokenFor(address));
+
     /// <summary>The token for an address; empty for all but the first.</summary>
-    public string TokenFor(string address)
+    private string TokenFor(string address)
     {
         if (address != options.Addresses[0])
             return "";
         string token = options.ImportTokenFile.Length > 0 ? File.ReadAllText(options.ImportTokenFile) : Environment.GetEnvironmentVariable(TokenVariable) ?? "";
         return token.Trim();
+    }
+
+    private static bool IsBucket(string address) => address.StartsWith(BucketSource.Scheme, StringComparison.OrdinalIgnoreCase);
+
+    private static IEnumerable<string> ProblemsOfBucket(ImportSpec spec)
+    {
+        string? problem = null;
+        try
+        {
+            ObjectKey.Check(spec.Repository.Trim('/'));
+        }
+        catch (DroverException e)
+        {
+            problem = e.Message;
+        }
+
+        if (problem is not null)
+            yield return $"repository '{spec.Repository}' is not a folder of the bucket, such as 'team/llama-1b'. {problem}";
+        if (spec.Revision.Length > 0 && spec.Revision != Main)
+            yield return $"revision '{spec.Revision}': a bucket has none; leave it empty.";
     }
 
     private static DroverException Refused(string why) => new(FailureCode.InvalidArgument, "INVALID_IMPORT_SPEC", $"Import: {why}");

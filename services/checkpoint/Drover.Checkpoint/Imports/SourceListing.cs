@@ -11,12 +11,12 @@ namespace Drover.Checkpoint.Imports;
 /// <param name="Size">Bytes; null where the listing says nothing.</param>
 /// <param name="Sha256">Digest of its bytes, lower-case hex; null where none is told.</param>
 /// <param name="GitBlob">SHA-1 as git gives it to a blob; null where none is told.</param>
-internal sealed record HubSourceFile(string Path, long? Size, string? Sha256, string? GitBlob);
+internal sealed record SourceFile(string Path, long? Size, string? Sha256, string? GitBlob);
 
 /// <summary>A repository at a commit.</summary>
 /// <param name="Commit">What the revision stands for.</param>
 /// <param name="Files">All of them.</param>
-internal sealed partial record HubListing(string Commit, IReadOnlyList<HubSourceFile> Files)
+internal sealed partial record SourceListing(string Commit, IReadOnlyList<SourceFile> Files)
 {
     // What a model or an adapter is made of; other formats of the weights, and what the authors' training left, stay where they are.
     private static readonly HashSet<string> Known = new(StringComparer.Ordinal)
@@ -27,13 +27,13 @@ internal sealed partial record HubListing(string Commit, IReadOnlyList<HubSource
 
     /// <summary>Reads the Hub's description of a model (api/models/ID/revision/REV?blobs=true).</summary>
     /// <exception cref="DroverException">DataLoss when it is none.</exception>
-    public static HubListing Parse(string json)
+    public static SourceListing Parse(string json)
     {
         try
         {
             using var document = JsonDocument.Parse(json);
             string commit = document.RootElement.GetProperty("sha").GetString() ?? throw new JsonException("sha is null");
-            return new HubListing(commit, [.. document.RootElement.GetProperty("siblings").EnumerateArray().Select(FileOf)]);
+            return new SourceListing(commit, [.. document.RootElement.GetProperty("siblings").EnumerateArray().Select(FileOf)]);
         }
         catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException or FormatException)
         {
@@ -43,14 +43,14 @@ internal sealed partial record HubListing(string Commit, IReadOnlyList<HubSource
 
     /// <summary>The files that are fetched: the one that makes it a model, or an adapter, last.</summary>
     /// <exception cref="DroverException">NotFound, or FailedPrecondition for weights in .bin files.</exception>
-    public IReadOnlyList<HubSourceFile> Chosen(string repository)
+    public IReadOnlyList<SourceFile> Chosen(string repository)
     {
         bool isAdapter = !Has(LlamaConfig.FileName) && Has(PeftConfig.FileName);
         string last = isAdapter ? PeftConfig.FileName : LlamaConfig.FileName;
         if (!Has(last))
             throw new DroverException(FailureCode.NotFound, "MODEL_NOT_FOUND", $"'{repository}' is no model and no adapter: it has neither {LlamaConfig.FileName} nor {PeftConfig.FileName}.");
         bool isSharded = Has(HuggingFaceModel.IndexFile);
-        HubSourceFile[] weights = [.. Files.Where(f => isAdapter ? f.Path == PeftConfig.WeightsFile : isSharded ? Shard().IsMatch(f.Path) : f.Path == HuggingFaceModel.SingleShard)];
+        SourceFile[] weights = [.. Files.Where(f => isAdapter ? f.Path == PeftConfig.WeightsFile : isSharded ? Shard().IsMatch(f.Path) : f.Path == HuggingFaceModel.SingleShard)];
         if (weights.Length == 0)
         {
             throw Files.Any(f => f.Path.EndsWith(".bin", StringComparison.Ordinal) || f.Path.EndsWith(".pth", StringComparison.Ordinal))
@@ -63,16 +63,16 @@ internal sealed partial record HubListing(string Commit, IReadOnlyList<HubSource
 
     private bool Has(string path) => Files.Any(f => f.Path == path);
 
-    private static HubSourceFile FileOf(JsonElement entry)
+    private static SourceFile FileOf(JsonElement entry)
     {
         string path = entry.GetProperty("rfilename").GetString() ?? throw new JsonException("a name is null");
         long? size = entry.TryGetProperty("size", out JsonElement bytes) && bytes.ValueKind == JsonValueKind.Number ? bytes.GetInt64() : null;
         // Another Drover tells it here, or that it has none: what it renders has tags that are no digests.
         if (entry.TryGetProperty("sha256", out JsonElement told))
-            return new HubSourceFile(path, size, told.GetString(), null);
+            return new SourceFile(path, size, told.GetString(), null);
         if (entry.TryGetProperty("lfs", out JsonElement lfs) && lfs.ValueKind == JsonValueKind.Object)
-            return new HubSourceFile(path, size, lfs.GetProperty("sha256").GetString(), null);
-        return new HubSourceFile(path, size, null, entry.TryGetProperty("blobId", out JsonElement blob) ? blob.GetString() : null);
+            return new SourceFile(path, size, lfs.GetProperty("sha256").GetString(), null);
+        return new SourceFile(path, size, null, entry.TryGetProperty("blobId", out JsonElement blob) ? blob.GetString() : null);
     }
 
     [GeneratedRegex(@"\Amodel-\d{5}-of-\d{5}\.safetensors\z")]
