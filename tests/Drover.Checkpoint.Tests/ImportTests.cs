@@ -88,7 +88,7 @@ public sealed class ImportTests : IAsyncLifetime
         byte[] changed = [.. _hub.Files[file]];
         changed[^2] ^= 1;
         _hub.Sent[file] = changed;
-        Import import = await ImportAsync(new ImportSpec { Name = "m", Repository = "o/m" });
+        Import import = await _target.ImportAsync(new ImportSpec { Name = "m", Repository = "o/m" });
         Assert.Equal((JobState.Failed, (int)StatusCode.DataLoss), (import.Job.State, import.Job.Failure.Code));
         Assert.Contains($"'{file}'", import.Job.Failure.Message, StringComparison.Ordinal);
         Assert.Null(await _target.Store.FindAsync($"models/m/{file}", Cancellation));
