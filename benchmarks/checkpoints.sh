@@ -2,7 +2,7 @@
 # Saving, publishing, loading, exporting and pulling a checkpoint beside the disk's own speed (dd) and, where DROVER_REFERENCE_CHROOT names a
 # folder with Python, beside the safetensors package; all in one run, on one disk.
 #   benchmarks/checkpoints.sh FOLDER [PARAMETERS]     (default 540 million: 6.5 GB of state, 1.1 GB in bf16)
-# STAGES chooses some of: save publish load reload export export32 pull hub
+# STAGES chooses some of: save publish load reload export export32 pull hub; KEEP=1 leaves what was made, for benchmarks/pull.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 FOLDER=${1:?a folder on the disk to be measured}
@@ -55,4 +55,4 @@ PY
   rm -rf "$WORK"
 fi
 
-rm -rf "$FOLDER/bench"
+[ -n "${KEEP:-}" ] || rm -rf "$FOLDER/bench"

@@ -2,7 +2,6 @@ using System.Buffers;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Drover.Errors;
-using Microsoft.Win32.SafeHandles;
 
 namespace Drover.ObjectStore;
 
@@ -14,7 +13,6 @@ public sealed partial class FolderObjectStore : IObjectStore
 {
     private const string TemporaryFolder = ".incoming";
     private const int BufferBytes = 1 << 20;
-    private const int WriteBehindBytes = 16 << 20;
     private static readonly TimeSpan LeftoverAge = TimeSpan.FromDays(1);
     private readonly string _root;
     private readonly TimeProvider _time;
@@ -134,22 +132,17 @@ public sealed partial class FolderObjectStore : IObjectStore
     // ENOSPC as .NET reports it on Linux.
     private const int DiskFull = 28;
 
-    // The disk begins to write while there is more to come: a flush at the end alone would wait for all of it.
     private static async Task CopyAsync(Stream content, string path, CancellationToken cancellation)
     {
         byte[] buffer = ArrayPool<byte>.Shared.Rent(BufferBytes);
         var file = new FileStream(path, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1, FileOptions.Asynchronous);
         try
         {
-            long begun = 0;
+            var behind = new WriteBehind(file);
             for (int count; (count = await content.ReadAsync(buffer, cancellation).ConfigureAwait(false)) > 0;)
             {
                 await file.WriteAsync(buffer.AsMemory(0, count), cancellation).ConfigureAwait(false);
-                if (file.Position - begun < WriteBehindBytes || !OperatingSystem.IsLinux())
-                    continue;
-                // Only a hint: what it could not begin, the flush does.
-                _ = BeginWriting(file.SafeFileHandle, begun, file.Position - begun, BeginWritingOnly);
-                begun = file.Position;
+                behind.Written();
             }
 
             file.Flush(flushToDisk: true);
@@ -160,11 +153,6 @@ public sealed partial class FolderObjectStore : IObjectStore
             await file.DisposeAsync().ConfigureAwait(false);
         }
     }
-
-    private const uint BeginWritingOnly = 2; // SYNC_FILE_RANGE_WRITE
-
-    [LibraryImport("libc", EntryPoint = "sync_file_range", SetLastError = true)]
-    private static partial int BeginWriting(SafeFileHandle file, long offset, long bytes, uint flags);
 
     private async ValueTask<ObjectInfo> StoreAsync(string key, Func<string, Task> writeTo, PutCondition condition)
     {

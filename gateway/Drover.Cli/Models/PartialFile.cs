@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using Drover.Errors;
+using Drover.ObjectStore;
 using Drover.Protocol.Checkpoint.V1;
 
 namespace Drover.Cli.Models;
@@ -13,12 +14,14 @@ internal sealed class PartialFile : IDisposable
     private const int BufferBytes = 1 << 20;
     private readonly string _path;
     private readonly FileStream _part;
+    private readonly WriteBehind _behind;
     private readonly IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
 
     private PartialFile(string path, ModelFile expected, FileStream part)
     {
         _path = path;
         _part = part;
+        _behind = new WriteBehind(part);
         Expected = expected;
     }
 
@@ -56,6 +59,7 @@ internal sealed class PartialFile : IDisposable
     {
         _hash.AppendData(bytes.Span);
         await _part.WriteAsync(bytes, cancellation).ConfigureAwait(false);
+        _behind.Written();
     }
 
     /// <summary>Checks the digest and gives the file its name.</summary>
