@@ -1,9 +1,8 @@
 namespace Drover.Trainer.Worker;
 
 /// <summary>
-/// A training rank computes on the main thread of its process, from the first tensor to the last, and waits there for what others read and
-/// write. After an await it would go on in some thread of the pool, and the C library gives threads heaps of their own: what one freed, the
-/// next could not use, and the rank would hold more memory after each save (benchmarks/results/2026-11-26-checkpoints.md).
+/// A rank computes on the main thread of its process, from the first tensor to the last, and waits there for what others read and write. After
+/// an await it would go on in some thread of the pool, and the C library gives threads heaps of their own: what one freed, the next could not use.
 /// </summary>
 internal static class MainThread
 {

@@ -95,8 +95,7 @@ internal sealed class WorkerLauncher(TrainerOptions options, WorkFolder work, Ob
         // Threads that wait for each other spin, by default for long: where other work shares the cores that is most of a step. Alone it costs nothing
         // to give way early (benchmarks/results/2026-11-25-training-step.md).
         info.Environment.TryAdd("GOMP_SPINCOUNT", "10000");
-        // A heap for the main thread, which computes, and one for all others: what saving takes leaves no holes between the blocks of a step, and
-        // what one of the many other threads freed the next can use (benchmarks/results/2026-11-26-checkpoints.md).
+        // A heap for the main thread, which computes, and one for all others: what one of those freed the next can use.
         info.Environment.TryAdd("MALLOC_ARENA_MAX", "2");
         // As many as were asked for, always: sums are cut by threads, and the same run is to give the same bits.
         (info.Environment["OMP_DYNAMIC"], info.Environment["MKL_DYNAMIC"]) = ("FALSE", "FALSE");
