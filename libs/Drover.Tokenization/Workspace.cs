@@ -1,4 +1,5 @@
-using System.Collections.Concurrent;
+using System.Numerics;
+using System.Runtime.InteropServices;
 
 namespace Drover.Tokenization;
 
@@ -24,12 +25,46 @@ internal sealed class Workspace(MergeTable table)
     }
 }
 
-/// <summary>Lends workspaces; a thread mostly gets back the one that it had.</summary>
+/// <summary>
+/// Lends workspaces; a thread mostly gets back the one that it had. Short texts ask for one a million times a second: each thread has a place of
+/// its own to look at first, on a cache line of its own (a ConcurrentBag counts in one place of all threads whenever a list fills: two threads
+/// were 1.3 times one).
+/// </summary>
 internal sealed class WorkspacePool(MergeTable table)
 {
-    private readonly ConcurrentBag<Workspace> _free = [];
+    private readonly Place[] _places = new Place[(int)BitOperations.RoundUpToPowerOf2((uint)(4 * Environment.ProcessorCount))];
 
-    public Workspace Rent() => _free.TryTake(out Workspace? workspace) ? workspace : new Workspace(table);
+    private int Own => Environment.CurrentManagedThreadId & (_places.Length - 1);
 
-    public void Return(Workspace workspace) => _free.Add(workspace);
+    public Workspace Rent()
+    {
+        int own = Own;
+        for (int i = 0; i < _places.Length; i++)
+        {
+            ref Workspace? free = ref _places[own ^ i].Free;
+            if (free is not null && Interlocked.Exchange(ref free, null) is { } workspace)
+                return workspace;
+        }
+
+        return new Workspace(table);
+    }
+
+    /// <summary>Takes one back; where there is no place left it is let go.</summary>
+    public void Return(Workspace workspace)
+    {
+        int own = Own;
+        for (int i = 0; i < _places.Length; i++)
+        {
+            ref Workspace? free = ref _places[own ^ i].Free;
+            if (free is null && Interlocked.CompareExchange(ref free, workspace, null) is null)
+                return;
+        }
+    }
+
+    // Two cache lines: processors fetch them in pairs.
+    [StructLayout(LayoutKind.Sequential, Size = 128)]
+    private struct Place
+    {
+        public Workspace? Free;
+    }
 }
