@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# How long training stands still for saving, and what memory a save takes: the same run with a save every 50 steps and with none but the last,
+# How long training stands still for saving, and what memory a save takes: the same run with a save every EVERY steps and with none but the last,
 # one after the other, over services as processes. Wants a release build of the services, the worker and the command line, and python3.
-#   benchmarks/saving.sh [HIDDEN=512] [STEPS=151]
+#   benchmarks/saving.sh [HIDDEN=512] [STEPS=151] [EVERY=50]
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-hidden=${1:-512} steps=${2:-151}
+hidden=${1:-512} steps=${2:-151} every=${3:-50}
 . "$root/benchmarks/five-services.sh"
 
 awk 'BEGIN { srand(7); for (i = 0; i < 6000; i++) { for (j = 0; j < 40; j++) s = s sprintf("%c%c%c ", 97+rand()*26, 97+rand()*26, 97+rand()*26); printf "{\"text\": \"%s\"}\n", s; s = "" } }' >"$work/corpus.jsonl"
@@ -23,7 +23,7 @@ steps:
   - name: rows
     prepare: { tokenizer: "${steps.learn.tokenizer}", sources: "${inputs.corpus}", format: pretrain, max_length: 128 }
 PIPELINE
-  for run in none:1000000 every50:50; do
+  for run in none:1000000 saving:$every; do
     cat <<PIPELINE
   - name: ${run%:*}
     train: { from_scratch: { config: "\${inputs.config}", seed: 1 }, tokenizer: "\${steps.learn.tokenizer}", dataset: "\${steps.rows.dataset}", steps: $steps, global_batch_rows: 8, micro_batch_rows: 8, ranks: 1, precision: fp32, checkpoint_interval_steps: ${run#*:}, optimizer: { learning_rate: 1e-3 } }
@@ -50,7 +50,7 @@ for line in open(sys.argv[1]):
         run["steps"].append(metrics["stepSeconds"]); run["memory"] = max(run["memory"], int(metrics.get("memoryBytes", 0)))
     if (saved := find(event, "sizeBytes")) and "checkpoint" in saved:
         run["stalled"].append(saved.get("stalledSeconds", 0)); run["writing"].append(saved.get("writeSeconds", 0)); run["bytes"] = int(saved["sizeBytes"])
-for name in ("none", "every50"):
+for name in ("none", "saving"):
     run = runs[name]
     during = run["stalled"][:-1]  # the last save has nothing to go on beside
     total = sum(run["steps"])
