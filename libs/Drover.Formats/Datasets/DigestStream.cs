@@ -1,4 +1,5 @@
 using System.IO.Hashing;
+using Drover.ObjectStore;
 
 namespace Drover.Formats.Datasets;
 

@@ -12,6 +12,7 @@ internal sealed class ShardWriter(IObjectStore store, BuildPlan plan, int task, 
 
     private readonly List<DatasetShard> _shards = [];
     private FileStream? _file;
+    private UncachedWriter? _bytes;
     private ArrowRowWriter? _writer;
 
     /// <summary>Adds a row of documents of these lengths; its ids and labels are to be put where the answer says.</summary>
@@ -22,7 +23,8 @@ internal sealed class ShardWriter(IObjectStore store, BuildPlan plan, int task, 
         if (_writer is null)
         {
             _file = OpenFile();
-            _writer = new ArrowRowWriter(_file);
+            _bytes = new UncachedWriter(_file);
+            _writer = new ArrowRowWriter(_bytes);
         }
 
         return _writer.Add(documentLengths);
@@ -39,6 +41,7 @@ internal sealed class ShardWriter(IObjectStore store, BuildPlan plan, int task, 
     public void Dispose()
     {
         _writer?.Dispose();
+        _bytes?.Dispose();
         _file?.Dispose();
     }
 
@@ -47,11 +50,12 @@ internal sealed class ShardWriter(IObjectStore store, BuildPlan plan, int task, 
     private void Close()
     {
         DatasetShard shard = _writer!.Finish();
+        _bytes!.FinishAsync().GetAwaiter().GetResult();
         shard = shard with { File = HuggingFaceDatasetFiles.ShardName(plan.FirstTask + task, _shards.Count, shard.Xxh128) };
         StoredOnce.Put(store, ObjectKey.Join(plan.Dataset, shard.File), _file!, shard.Bytes, cancellation);
         _shards.Add(shard);
         Dispose();
-        (_writer, _file) = (null, null);
+        (_writer, _bytes, _file) = (null, null, null);
     }
 }
 
