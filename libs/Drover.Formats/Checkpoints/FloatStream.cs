@@ -2,10 +2,14 @@ using System.Runtime.InteropServices;
 
 namespace Drover.Formats.Checkpoints;
 
-/// <summary>Reads little-endian fp32 in order through one buffer, so that many short runs cost few reads. Owns the stream.</summary>
+/// <summary>
+/// Reads little-endian fp32 in order: many short runs through one buffer, so that they cost few reads, and long ones to their places at once. Owns
+/// the stream.
+/// </summary>
 internal sealed class FloatStream(Stream source) : IAsyncDisposable
 {
-    private readonly byte[] _buffer = new byte[1 << 20];
+    private const int BufferBytes = 1 << 20;
+    private byte[] _buffer = [];
     private int _start;
     private int _end;
 
@@ -13,6 +17,12 @@ internal sealed class FloatStream(Stream source) : IAsyncDisposable
     {
         while (target.Length > 0)
         {
+            if (_end == _start && target.Length >= BufferBytes / sizeof(float))
+            {
+                await source.ReadExactlyAsync(new FloatBytes(target).Memory, cancellation).ConfigureAwait(false);
+                return;
+            }
+
             int taken = Math.Min(target.Length, await FillAsync(cancellation).ConfigureAwait(false));
             MemoryMarshal.Cast<byte, float>(_buffer.AsSpan(_start, taken * sizeof(float))).CopyTo(target.Span);
             _start += taken * sizeof(float);
@@ -37,6 +47,8 @@ internal sealed class FloatStream(Stream source) : IAsyncDisposable
     {
         if (_end - _start < sizeof(float))
         {
+            if (_buffer.Length == 0)
+                _buffer = new byte[BufferBytes];
             _buffer.AsSpan(_start, _end - _start).CopyTo(_buffer);
             _end -= _start;
             _start = 0;
