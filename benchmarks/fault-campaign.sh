@@ -56,8 +56,8 @@ for i in $(seq 1 "$count"); do
   fault=${round[0]} run=fault-$i round=("${round[@]:1}")
   job=$(submit $run)
   begun=$SECONDS
-  sleep "$(awk -v r=$RANDOM -v l=$((length > 2 ? length : 2)) 'BEGIN { printf "%.2f", r / 32768 * l }')"
   target=${fault#*:} hit=yes
+  [ $target = rank ] || sleep "$(awk -v r=$RANDOM -v l=$((length > 2 ? length : 2)) 'BEGIN { printf "%.2f", r / 32768 * l }')"
   case $target in
     rank) # ranks run for a second or two: one is waited for, and let live for a moment
       for _ in $(seq 1 300); do victim=$(rank); [ -z "$victim" ] || break; sleep 0.1; done

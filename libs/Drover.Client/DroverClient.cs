@@ -3,6 +3,7 @@ using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using Drover.Errors;
+using Drover.Protocol;
 using Drover.Protocol.Checkpoint.V1;
 using Drover.Protocol.DataPrep.V1;
 using Drover.Protocol.Gateway.V1;
@@ -39,11 +40,7 @@ public sealed class DroverClient : IDisposable
         string authority = authorityFile ?? Environment.GetEnvironmentVariable("DROVER_CA") ?? "";
         _channel = GrpcChannel.ForAddress(address, new GrpcChannelOptions { HttpHandler = Handler(authority), DisposeHttpClient = true, MaxReceiveMessageSize = MaxMessageBytes, MaxSendMessageSize = MaxMessageBytes });
         string shown = key ?? KeyFile.Find(address);
-        Invoker = shown.Length == 0 ? _channel.CreateCallInvoker() : _channel.Intercept(headers =>
-        {
-            headers.Add("authorization", $"Bearer {shown}");
-            return headers;
-        });
+        Invoker = shown.Length == 0 ? _channel.CreateCallInvoker() : _channel.Intercept(headers => CallHeaders.WithKey(headers, shown));
     }
 
     /// <summary>How long a watch waits for a gateway that does not answer before it fails; <see cref="Timeout.InfiniteTimeSpan"/> for ever. 2 minutes.</summary>

@@ -16,6 +16,7 @@ import urllib.request
 import uuid
 
 PATIENCE_SECONDS = 120
+ENDED = ("JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED")
 
 
 class Drover:
@@ -48,11 +49,14 @@ class Drover:
                         answer = json.loads(line)
                         if "error" in answer:
                             raise ConnectionError(answer["error"]["message"])
-                        pause, broken_at = 0.25, None
-                        revision = int(answer["event"]["revision"])
-                        yield answer["event"]
-                return
-            # A gateway that dies leaves half a line, or a stream without its end.
+                        event = answer["event"]
+                        pause, broken_at, revision = 0.25, None, int(event["revision"])
+                        yield event
+                        if not event.get("step") and event["event"].get("stateChanged") in ENDED:
+                            return
+                # Python takes a stream that is cut off for one that ended: only the pipeline's last state is its end.
+                raise ConnectionError("the gateway broke off")
+            # A gateway that dies may also leave half a line.
             except (OSError, http.client.HTTPException, json.JSONDecodeError) as e:
                 broken_at = broken_at or time.monotonic()
                 if time.monotonic() - broken_at > PATIENCE_SECONDS:

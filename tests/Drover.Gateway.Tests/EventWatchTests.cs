@@ -60,7 +60,7 @@ public sealed class EventWatchTests
             await Task.CompletedTask;
             if (opened == 4)
                 yield return from + 1;
-            throw new RpcException(new Status(StatusCode.Unavailable, "away"));
+            throw new RpcException(new Grpc.Core.Status(StatusCode.Unavailable, "away"));
         }
 
         var seen = new List<long>();

@@ -107,8 +107,8 @@ public sealed class ConsulAccessTests
         {
             while (true)
             {
-                if (_log.Lines.FirstOrDefault(l => l.Contains(part, StringComparison.Ordinal)) is { } line)
-                    return line;
+                if (_log.Lines.FirstOrDefault(l => l.Text.Contains(part, StringComparison.Ordinal)) is { } line)
+                    return line.Text;
                 await Task.Delay(50, Cancellation);
             }
         }
@@ -120,26 +120,6 @@ public sealed class ConsulAccessTests
             await _app!.StopAsync(CancellationToken.None);
             await _app.DisposeAsync();
             _folder.Dispose();
-        }
-    }
-
-    /// <summary>Lines as the console would write them, exceptions included.</summary>
-    private sealed class KeptLog : ILoggerProvider, ILogger
-    {
-        public System.Collections.Concurrent.ConcurrentQueue<string> Lines { get; } = new();
-
-        public ILogger CreateLogger(string categoryName) => this;
-
-        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) => Lines.Enqueue(formatter(state, exception) + exception);
-
-        public bool IsEnabled(LogLevel logLevel) => true;
-
-        public IDisposable? BeginScope<TState>(TState state)
-            where TState : notnull => null;
-
-        public void Dispose()
-        {
-            // Nothing is held.
         }
     }
 }
