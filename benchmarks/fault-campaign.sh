@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Small pipelines, one after the other, over five services as processes; in each a service or a rank is killed (-9), or stopped for a few
-# seconds, at a random moment. Every pipeline must end with the model that an undisturbed one makes.
+# seconds, at a random moment. Every pipeline must end with the model that an undisturbed one makes. Kinds of faults take turns, in rounds of
+# a random order: each comes as often as any other, but for the last round.
 #
 #   benchmarks/fault-campaign.sh [PIPELINES=100] [SEED=1]      wants a release build of the services, the worker and the command line
 #
@@ -40,18 +41,23 @@ length=$((SECONDS - begun))
 expected=$(digest undisturbed)
 echo "undisturbed: $length s, model $expected"
 
-faults=(kill:gateway kill:tokenizer kill:dataprep kill:trainer kill:checkpoint kill:rank stop:gateway stop:dataprep stop:trainer stop:rank)
+faults=(kill:gateway kill:tokenizer kill:dataprep kill:trainer kill:checkpoint kill:rank
+  stop:gateway stop:tokenizer stop:dataprep stop:trainer stop:checkpoint stop:rank)
 [ -z "${FAULT_S3:-}" ] || faults+=(restart:s3)
 [ -z "${FAULT_CONSUL:-}" ] || faults+=(restart:consul)
-bad=0 ran=0
+bad=0 ran=0 round=()
 declare -A done_of bad_of slowest_of
 for i in $(seq 1 "$count"); do
   [ $SECONDS -lt "${TIME_LIMIT:-1000000}" ] || break
-  fault=${faults[RANDOM % ${#faults[@]}]} run=fault-$i
+  if [ ${#round[@]} = 0 ]; then
+    for kind in "${faults[@]}"; do round+=("$RANDOM $kind"); done
+    mapfile -t round < <(printf '%s\n' "${round[@]}" | sort -n | cut -d' ' -f2)
+  fi
+  fault=${round[0]} run=fault-$i round=("${round[@]:1}")
   job=$(submit $run)
   begun=$SECONDS
-  sleep "$(awk -v r=$RANDOM -v l=$((length > 2 ? length : 2)) 'BEGIN { printf "%.2f", r / 32768 * l }')"
   target=${fault#*:} hit=yes
+  [ $target = rank ] || sleep "$(awk -v r=$RANDOM -v l=$((length > 2 ? length : 2)) 'BEGIN { printf "%.2f", r / 32768 * l }')"
   case $target in
     rank) # ranks run for a second or two: one is waited for, and let live for a moment
       for _ in $(seq 1 300); do victim=$(rank); [ -z "$victim" ] || break; sleep 0.1; done

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Drover.Client;
 using Drover.Errors;
 using Grpc.Core;
 
@@ -36,9 +37,6 @@ internal static class CommandActions
         });
         return command;
     }
-
-    /// <summary>Whether a service of Drover said this itself; if not, the connection failed.</summary>
-    public static bool IsAnswer(this RpcException e) => e.Trailers.Any(entry => entry.Key == "grpc-status-details-bin");
 
     private static int Explain(CliContext context, RpcException e)
     {

@@ -3,6 +3,7 @@ using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using Drover.Errors;
+using Drover.Protocol;
 using Drover.Protocol.Checkpoint.V1;
 using Drover.Protocol.DataPrep.V1;
 using Drover.Protocol.Gateway.V1;
@@ -23,7 +24,9 @@ public sealed class DroverClient : IDisposable
 
     private const int MaxMessageBytes = 16 << 20;
     private const int ChunkBytes = 256 << 10;
-    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan ConnectPatience = TimeSpan.FromSeconds(15);
+    private static readonly TimeSpan PingDelay = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan PingPatience = TimeSpan.FromSeconds(20);
     private readonly GrpcChannel _channel;
 
     /// <summary>Prepares a connection; nothing is sent yet.</summary>
@@ -37,12 +40,11 @@ public sealed class DroverClient : IDisposable
         string authority = authorityFile ?? Environment.GetEnvironmentVariable("DROVER_CA") ?? "";
         _channel = GrpcChannel.ForAddress(address, new GrpcChannelOptions { HttpHandler = Handler(authority), DisposeHttpClient = true, MaxReceiveMessageSize = MaxMessageBytes, MaxSendMessageSize = MaxMessageBytes });
         string shown = key ?? KeyFile.Find(address);
-        Invoker = shown.Length == 0 ? _channel.CreateCallInvoker() : _channel.Intercept(headers =>
-        {
-            headers.Add("authorization", $"Bearer {shown}");
-            return headers;
-        });
+        Invoker = shown.Length == 0 ? _channel.CreateCallInvoker() : _channel.Intercept(headers => CallHeaders.WithKey(headers, shown));
     }
+
+    /// <summary>How long a watch waits for a gateway that does not answer before it fails; <see cref="Timeout.InfiniteTimeSpan"/> for ever. 2 minutes.</summary>
+    public TimeSpan WatchPatience { get; init; } = EventWatch.DefaultPatience;
 
     /// <summary>What generated clients call through.</summary>
     public CallInvoker Invoker { get; }
@@ -111,40 +113,31 @@ public sealed class DroverClient : IDisposable
         return (await call.ResponseAsync.ConfigureAwait(false)).Key;
     }
 
-    /// <summary>Events of a pipeline until it ends, each once. A connection that breaks is made again from the newest revision.</summary>
+    /// <summary>
+    /// Events of a pipeline until it ends, each once. A connection that breaks is made again from the newest revision, for as long as
+    /// <see cref="WatchPatience"/>.
+    /// </summary>
     /// <param name="name">"jobs/pipeline-...".</param>
     /// <param name="fromRevision">Only events after it.</param>
     /// <param name="cancellation">Ends the watching.</param>
-    /// <exception cref="RpcException">What the gateway answers, but that it does not.</exception>
-    public async IAsyncEnumerable<PipelineEvent> WatchPipelineAsync(string name, long fromRevision = 0, [EnumeratorCancellation] CancellationToken cancellation = default)
-    {
-        for (long revision = fromRevision; ; await Task.Delay(Pause, cancellation).ConfigureAwait(false))
-        {
-            using AsyncServerStreamingCall<WatchPipelineResponse> call = Gateway.WatchPipeline(new WatchPipelineRequest { Name = name, FromRevision = revision }, cancellationToken: cancellation);
-            while (true)
-            {
-                try
-                {
-                    if (!await call.ResponseStream.MoveNext(cancellation).ConfigureAwait(false))
-                        yield break;
-                }
-                catch (RpcException e) when (e.StatusCode is StatusCode.Unavailable or StatusCode.Internal && !cancellation.IsCancellationRequested)
-                {
-                    break;
-                }
-
-                revision = call.ResponseStream.Current.Event.Revision;
-                yield return call.ResponseStream.Current.Event;
-            }
-        }
-    }
+    /// <exception cref="RpcException">What the gateway answers, or that it does not for too long.</exception>
+    public IAsyncEnumerable<PipelineEvent> WatchPipelineAsync(string name, long fromRevision = 0, CancellationToken cancellation = default) =>
+        EventWatch.FollowAsync(from => EventsAsync(name, from, cancellation), update => update.Revision, fromRevision, WatchPatience, cancellation: cancellation);
 
     /// <inheritdoc />
     public void Dispose() => _channel.Dispose();
 
+    private async IAsyncEnumerable<PipelineEvent> EventsAsync(string name, long fromRevision, [EnumeratorCancellation] CancellationToken cancellation)
+    {
+        using AsyncServerStreamingCall<WatchPipelineResponse> call = Gateway.WatchPipeline(new WatchPipelineRequest { Name = name, FromRevision = fromRevision }, cancellationToken: cancellation);
+        while (await call.ResponseStream.MoveNext(cancellation).ConfigureAwait(false))
+            yield return call.ResponseStream.Current.Event;
+    }
+
     private static SocketsHttpHandler Handler(string authorityFile)
     {
-        var handler = new SocketsHttpHandler { EnableMultipleHttp2Connections = true };
+        // Without pings, who watches a gateway whose machine is gone would wait for ever.
+        var handler = new SocketsHttpHandler { EnableMultipleHttp2Connections = true, ConnectTimeout = ConnectPatience, KeepAlivePingDelay = PingDelay, KeepAlivePingTimeout = PingPatience, KeepAlivePingPolicy = HttpKeepAlivePingPolicy.WithActiveRequests };
         if (authorityFile.Length == 0)
             return handler;
         if (!File.Exists(authorityFile))

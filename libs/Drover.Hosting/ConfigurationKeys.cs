@@ -20,7 +20,7 @@ public static class ConfigurationKeys
         ["ObjectStore"] = ["Folder", "S3Endpoint", "S3Bucket", "S3Region", "S3AccessKey", "S3SecretKey", "S3CredentialsFile", "S3Profile", "S3CertificateFile", "S3PatienceSeconds"],
         ["Discovery"] = ["ConsulAddress", "ConsulToken", "ConsulCertificateFile", "AdvertiseHost", "DeregisterSeconds"],
         ["Security"] = ["Authentication", "ServiceKey", "AdminKey", "CertificateFile", "PrivateKeyFile", "AuthorityFile", "RequestsPerSecond", "AuditFile"],
-        ["Telemetry"] = ["OtlpEndpoint"],
+        ["Telemetry"] = ["OtlpEndpoint", "LogFormat"],
         ["Jobs"] = ["DatabasePath", "Slots"],
         ["Gateway"] = ["HttpAddress", "RetryDelay", "RetryDelayMax", "Patience"],
         ["DataPrep"] = ["Role", "Workers", "LeaseSeconds"],

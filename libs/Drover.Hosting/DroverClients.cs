@@ -2,6 +2,7 @@ using System.Net.Security;
 using System.Security.Cryptography.X509Certificates;
 using Drover.Discovery;
 using Drover.Hosting.Security;
+using Drover.Protocol;
 using Grpc.Core;
 using Grpc.Core.Interceptors;
 using Grpc.Net.Client;
@@ -40,11 +41,7 @@ public static class DroverClients
     {
         CallInvoker invoker = provider.GetRequiredKeyedService<GrpcChannel>(service).CreateCallInvoker();
         string key = provider.GetRequiredService<ServiceKey>().Text;
-        return key.Length == 0 ? invoker : invoker.Intercept(headers =>
-        {
-            headers.Add("authorization", $"Bearer {key}");
-            return headers;
-        });
+        return key.Length == 0 ? invoker : invoker.Intercept(headers => CallHeaders.WithKey(headers, key));
     }
 
     private static GrpcChannel Connect(IServiceProvider provider, string service)

@@ -33,11 +33,7 @@ public static class DroverHost
     {
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ApplicationName = $"drover-{service}" });
         AddConfiguration(builder.Configuration, service, args);
-        builder.Logging.AddSimpleConsole(o =>
-        {
-            o.SingleLine = true;
-            o.TimestampFormat = "HH:mm:ss ";
-        });
+        AddLog(builder);
         builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
         builder.Logging.AddFilter("Grpc", LogLevel.Warning);
         // What ends a program is told once, in words (ServiceRunner), not as a stack trace too.
@@ -102,6 +98,30 @@ public static class DroverHost
     /// <summary>A folder of this machine: "work", "jobs", "access" or "objects" under the data folder.</summary>
     public static string DataFolder(IConfiguration configuration, string part) =>
         Path.GetFullPath(Path.Combine(configuration["Drover:DataFolder"] ?? new DroverOptions().DataFolder, part));
+
+    private static void AddLog(WebApplicationBuilder builder)
+    {
+        switch (builder.Configuration["Telemetry:LogFormat"] ?? TelemetryOptions.Text)
+        {
+            case TelemetryOptions.Text:
+                builder.Logging.AddSimpleConsole(o =>
+                {
+                    o.SingleLine = true;
+                    o.TimestampFormat = "HH:mm:ss ";
+                });
+                break;
+            case TelemetryOptions.Json:
+                builder.Logging.AddJsonConsole(o =>
+                {
+                    o.IncludeScopes = true;
+                    o.UseUtcTimestamp = true;
+                    o.TimestampFormat = "yyyy-MM-dd'T'HH:mm:ss.fff'Z'";
+                });
+                break;
+            case var other:
+                throw new DroverException(FailureCode.InvalidArgument, "INVALID_CONFIGURATION", $"Telemetry:LogFormat is '{other}'; write {TelemetryOptions.Text} or {TelemetryOptions.Json}.");
+        }
+    }
 
     private static void AddConfiguration(ConfigurationManager configuration, string service, string[] args)
     {

@@ -1,20 +1,23 @@
 using Drover.Protocol.Common.V1;
+using Microsoft.Extensions.Logging;
 
 namespace Drover.Jobs;
 
 /// <summary>What a running job may tell of itself. Every call is durable before it returns.</summary>
-public sealed class JobContext
+public sealed partial class JobContext
 {
     private static readonly TimeSpan ProgressInterval = TimeSpan.FromMilliseconds(200);
     private readonly JobQueue _queue;
     private readonly TimeProvider _time;
+    private readonly ILogger _logger;
     private long _lastProgress;
     private string _lastStage = "";
 
-    internal JobContext(JobQueue queue, Job job, TimeProvider time)
+    internal JobContext(JobQueue queue, Job job, TimeProvider time, ILogger logger)
     {
         _queue = queue;
         _time = time;
+        _logger = logger;
         Name = job.Name;
         Attempt = job.Attempt;
         RequestId = job.RequestId;
@@ -44,9 +47,13 @@ public sealed class JobContext
         Emit(new JobEvent { Progress = progress });
     }
 
-    /// <summary>A line for people.</summary>
-    public void Log(LogLine.Types.Severity severity, string message) =>
+    /// <summary>A line for people: an event of the job, and a line of the service's log.</summary>
+    public void Log(LogLine.Types.Severity severity, string message)
+    {
+        LogLevel level = LevelOf(severity);
+        LogSaid(level, Name, message);
         Emit(new JobEvent { Log = new LogLine { Severity = severity, Message = message } });
+    }
 
     /// <summary>Appends an event; its revision and time are set here. States are moved by the runner only.</summary>
     public void Emit(JobEvent update)
@@ -60,4 +67,14 @@ public sealed class JobContext
             return update;
         });
     }
+
+    private static LogLevel LevelOf(LogLine.Types.Severity severity) => severity switch
+    {
+        LogLine.Types.Severity.Error => LogLevel.Error,
+        LogLine.Types.Severity.Warning => LogLevel.Warning,
+        _ => LogLevel.Information,
+    };
+
+    [LoggerMessage(EventId = 4, Message = "{Job}: {Text}")]
+    private partial void LogSaid(LogLevel level, string job, string text);
 }

@@ -44,6 +44,7 @@ internal sealed partial class JobRunner(JobQueue queue, IEnumerable<IJobExecutor
             JobEntry entry = queue.Update(name, job => job.State == JobState.Queued ? queue.Move(job, JobState.Running) : null);
             if (entry.Job.State != JobState.Running)
                 return; // cancelled or paused while it waited
+            using IDisposable? scope = logger.BeginScope(new JobScope(entry.Job));
             LogStarted(name, entry.Job.Attempt);
             await ExecuteJobAsync(entry, running.Token, stopping).ConfigureAwait(false);
         }
@@ -62,7 +63,7 @@ internal sealed partial class JobRunner(JobQueue queue, IEnumerable<IJobExecutor
         {
             if (!_executors.TryGetValue(entry.Job.Kind, out IJobExecutor? executor))
                 throw new DroverException(FailureCode.Internal, "NO_EXECUTOR", $"This service cannot do jobs of kind '{entry.Job.Kind}'.");
-            byte[] result = await executor.RunAsync(new JobContext(queue, entry.Job, time), entry.SpecBytes, cancellation).ConfigureAwait(false);
+            byte[] result = await executor.RunAsync(new JobContext(queue, entry.Job, time, logger), entry.SpecBytes, cancellation).ConfigureAwait(false);
             queue.Update(name, job => queue.Move(job, job.State == JobState.Cancelling ? JobState.Cancelled : JobState.Succeeded), result);
             LogEnded(name, "done");
         }

@@ -1,3 +1,5 @@
+using Grpc.Core;
+
 namespace Drover.Protocol;
 
 /// <summary>Headers of calls that make jobs. They go on with the call from service to service.</summary>
@@ -11,4 +13,19 @@ public static class CallHeaders
 
     /// <summary>Bounds of the priority: from the negative of this to this.</summary>
     public const int MaxPriority = 100;
+
+    private const string Authorization = "authorization";
+
+    /// <summary>The headers of a call, with a key. A copy: callers use the same headers again, for a second try or another call, and two keys are none.</summary>
+    /// <param name="headers">Of the call.</param>
+    /// <param name="key">Of a user or of the services.</param>
+    public static Metadata WithKey(Metadata headers, string key)
+    {
+        ArgumentNullException.ThrowIfNull(headers);
+        var shown = new Metadata();
+        foreach (Metadata.Entry entry in headers.Where(h => h.Key != Authorization))
+            shown.Add(entry);
+        shown.Add(Authorization, $"Bearer {key}");
+        return shown;
+    }
 }

@@ -6,6 +6,7 @@
 pipeline.json is a PipelineSpec as JSON ({"name": ..., "inputs": {...}, "steps": [...]}); inputs are keys of the object store (drover upload
 FILE prints one). The key comes from DROVER_KEY.
 """
+import http.client
 import json
 import os
 import sys
@@ -13,6 +14,9 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+
+PATIENCE_SECONDS = 120
+ENDED = ("JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED")
 
 
 class Drover:
@@ -26,6 +30,8 @@ class Drover:
         try:
             return urllib.request.urlopen(call)
         except urllib.error.HTTPError as e:
+            if e.code == 503:
+                raise ConnectionError(f"{rpc}: the service behind the gateway is away") from None
             status = json.load(e)
             raise SystemExit(f"error: {status['message']} ({status['details'][0]['reason']})") from None
 
@@ -34,18 +40,29 @@ class Drover:
             return json.load(answer)
 
     def watch(self, name):
-        """Events of a pipeline until it ends; a connection that breaks is made again from the newest revision."""
-        revision = 0
+        """Events of a pipeline until it ends; a connection that breaks is made again from the newest revision, for two minutes."""
+        revision, pause, broken_at = 0, 0.25, None
         while True:
             try:
                 with self.open("drover.gateway.v1.GatewayService/WatchPipeline", {"name": name, "fromRevision": revision}) as lines:
                     for line in lines:
-                        event = json.loads(line)["event"]
-                        revision = int(event["revision"])
+                        answer = json.loads(line)
+                        if "error" in answer:
+                            raise ConnectionError(answer["error"]["message"])
+                        event = answer["event"]
+                        pause, broken_at, revision = 0.25, None, int(event["revision"])
                         yield event
-                return
-            except (urllib.error.URLError, ConnectionError, KeyError):
-                time.sleep(1)
+                        if not event.get("step") and event["event"].get("stateChanged") in ENDED:
+                            return
+                # Python takes a stream that is cut off for one that ended: only the pipeline's last state is its end.
+                raise ConnectionError("the gateway broke off")
+            # A gateway that dies may also leave half a line.
+            except (OSError, http.client.HTTPException, json.JSONDecodeError) as e:
+                broken_at = broken_at or time.monotonic()
+                if time.monotonic() - broken_at > PATIENCE_SECONDS:
+                    raise SystemExit(f"error: the gateway does not answer: {e}") from None
+                time.sleep(pause)
+                pause = min(pause * 2, 4)
 
 
 def main():
@@ -68,4 +85,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except OSError as e:
+        raise SystemExit(f"error: {e}") from None

@@ -123,8 +123,8 @@ public sealed class PublishTests : IAsyncLifetime
         using (FileStream file = File.Open(_service.PathOf($"{first}/shard-00001.safetensors"), FileMode.Open))
             file.SetLength(10);
         Status none = await StatusOf(() => LatestAsync("r"));
-        Assert.Equal(StatusCode.NotFound, none.StatusCode);
-        Assert.Contains("damaged", none.Detail, StringComparison.Ordinal);
+        Assert.Equal(StatusCode.DataLoss, none.StatusCode);
+        Assert.Contains("All 3 checkpoints of the run 'r' are damaged", none.Detail, StringComparison.Ordinal);
         Assert.Equal(StatusCode.NotFound, (await StatusOf(() => LatestAsync("other"))).StatusCode);
     }
 
@@ -137,6 +137,22 @@ public sealed class PublishTests : IAsyncLifetime
         VerifyCheckpointResponse verified = await _service.Client.VerifyCheckpointAsync(new VerifyCheckpointRequest { Name = prefix }, cancellationToken: Cancellation);
         Assert.False(verified.Intact);
         Assert.Contains("shard-00000.safetensors", Assert.Single(verified.Problems), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task The_latest_that_is_verified_passes_over_a_changed_byte_and_says_where_it_is()
+    {
+        string first = await _service.PublishAsync("r", 10);
+        string second = await _service.PublishAsync("r", 20);
+        GetLatestCheckpointResponse sound = await _service.Client.GetLatestCheckpointAsync(new GetLatestCheckpointRequest { Run = "r", Verify = true }, cancellationToken: Cancellation);
+        Assert.Equal((second, 0), (sound.Checkpoint.Name, sound.PassedOver.Count));
+        _service.Flip($"{second}/shard-00001.safetensors", -3);
+        Assert.Equal(second, (await LatestAsync("r")).Name);
+        GetLatestCheckpointResponse older = await _service.Client.GetLatestCheckpointAsync(new GetLatestCheckpointRequest { Run = "r", Verify = true }, cancellationToken: Cancellation);
+        Assert.Equal(first, older.Checkpoint.Name);
+        DamagedCheckpoint damaged = Assert.Single(older.PassedOver);
+        Assert.Equal(second, damaged.Name);
+        Assert.Contains("shard-00001.safetensors", Assert.Single(damaged.Problems), StringComparison.Ordinal);
     }
 
     [Fact]

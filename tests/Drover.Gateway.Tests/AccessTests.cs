@@ -2,7 +2,10 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Text.Json;
 using Drover.Cli;
+using Drover.Client;
 using Drover.Hosting.Security;
+using Drover.Protocol;
+using Drover.Protocol.Common.V1;
 using Drover.Protocol.Gateway.V1;
 using Drover.Protocol.Tokenizer.V1;
 using Drover.Testing;
@@ -200,6 +203,35 @@ public sealed class AccessTests : IDisposable
     {
         Errors.DroverException e = Assert.Throws<Errors.DroverException>(() => GatewayModule.Build(["--Security:Authentication=none", "--Services:gateway=http://0.0.0.0:7500", $"--Drover:DataFolder={_config.Path}"]));
         Assert.Contains("loopback", e.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_step_whose_service_is_away_when_it_begins_waits_for_it()
+    {
+        await using GatewayFixture gateway = await GatewayFixture.StartAsync("http", withTokenizer: false, "--Security:Authentication=keys");
+        using var client = new DroverClient(gateway.Address, FirstKeyOf(gateway));
+        gateway.Script.Gate.Release(100);
+        string name = (await client.Gateway.CreatePipelineAsync(new CreatePipelineRequest { Spec = gateway.TwoSteps() }, cancellationToken: Cancellation)).Pipeline.Job.Name;
+        await foreach (PipelineEvent update in client.WatchPipelineAsync(name, cancellation: Cancellation))
+        {
+            // The second try of the same call is the one that is answered.
+            if (update.Event.Log?.Message.Contains("does not answer; waiting for it", StringComparison.Ordinal) == true)
+                await gateway.StartTokenizerAsync();
+        }
+
+        Pipeline pipeline = (await client.Gateway.GetPipelineAsync(new GetPipelineRequest { Name = name }, cancellationToken: Cancellation)).Pipeline;
+        Assert.True(pipeline.Job.State == JobState.Succeeded, pipeline.Job.Failure?.Message);
+    }
+
+    [Fact]
+    public async Task Headers_that_a_user_gives_to_two_calls_carry_the_key_once_each()
+    {
+        await using GatewayFixture gateway = await StartAsync();
+        using var client = new DroverClient(gateway.Address, FirstKeyOf(gateway));
+        var options = new CallOptions(new Metadata { { CallHeaders.Priority, "-5" } }, cancellationToken: Cancellation);
+        for (int call = 0; call < 2; call++)
+            await client.Gateway.GetStatusAsync(new GetStatusRequest(), options);
+        Assert.Single(options.Headers!);
     }
 
     private static Task<GatewayFixture> StartAsync(params string[] settings) => GatewayFixture.StartAsync("http", true, ["--Security:Authentication=keys", .. settings]);

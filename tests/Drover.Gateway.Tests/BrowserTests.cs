@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Drover.Errors;
 using Drover.Protocol.Gateway.V1;
+using Drover.Protocol.Trainer.V1;
 using Drover.Testing;
 
 namespace Drover.Gateway.Tests;
@@ -34,6 +35,27 @@ public sealed class BrowserTests
         Assert.Contains("&lt;img src=x", page, StringComparison.Ordinal);
         Assert.DoesNotContain("<img src=\"x\"", page, StringComparison.Ordinal);
         Assert.DoesNotContain("<title>taken over", page, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_training_that_runs_shows_curves_checkpoints_and_what_can_be_done_with_it()
+    {
+        await using GatewayFixture gateway = await GatewayFixture.StartAsync("http", withTokenizer: false);
+        await gateway.StartTrainerAsync();
+        gateway.Script.IsGated = true;
+        var spec = new PipelineSpec { Name = "learn", Steps = { new PipelineStep { Name = "train", Train = new TrainingSpec { Dataset = "datasets/d", Steps = 1 } } } };
+        string name = (await gateway.CreateAsync(spec)).Job.Name;
+        await gateway.WatchAsync(name, 0, e => e.Event.StepMetrics is { Step: 2 });
+        string page = await LookAsync(gateway, $"#/pipelines/{name["jobs/".Length..]}");
+        // Steps come in all the time, and the page is drawn again and again: what does not change stays.
+        Assert.Contains("<code>runs/learn-train/checkpoints/step-00000001</code>", page, StringComparison.Ordinal);
+        Assert.Contains("<polyline class=\"curve\"", page, StringComparison.Ordinal);
+        foreach (string button in new[] { "Pause", "Save a checkpoint", "Stop" })
+            Assert.Contains($">{button}</button>", page, StringComparison.Ordinal);
+        string training = (await gateway.GetAsync(name)).Steps[0].Job["jobs/".Length..];
+        Assert.Contains($"href=\"#/jobs/{training}\"", page, StringComparison.Ordinal);
+        page = await LookAsync(gateway, $"#/jobs/{training}");
+        Assert.Contains($"Step train of <a href=\"#/pipelines/{name["jobs/".Length..]}\">", page, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -99,10 +99,12 @@ internal sealed class ScriptedTrainerService(JobQueue queue) : TrainerService.Tr
 
         public override async Task<TrainingResult> RunAsync(JobContext job, TrainingSpec spec, CancellationToken cancellation)
         {
+            string checkpoint = $"runs/{spec.Name}/checkpoints/step-00000001";
             job.Log(LogLine.Types.Severity.Info, $"trains, attempt {job.Attempt}");
-            if (script.IsGated)
-                await script.Gate.WaitAsync(cancellation);
-            return new TrainingResult { Checkpoint = $"runs/{spec.Name}/checkpoints/step-00000001", LastLoss = 1 };
+            job.Emit(new JobEvent { CheckpointCommitted = new CheckpointCommitted { Checkpoint = checkpoint, Step = 1, SizeBytes = 1000 } });
+            for (long step = 1; script.IsGated && !await script.Gate.WaitAsync(TimeSpan.FromMilliseconds(250), cancellation); step++)
+                job.Emit(new JobEvent { StepMetrics = new StepMetrics { Step = step, Loss = 1.0 / step, LearningRate = 1e-3, StepSeconds = 0.25 } });
+            return new TrainingResult { Checkpoint = checkpoint, LastLoss = 1 };
         }
     }
 

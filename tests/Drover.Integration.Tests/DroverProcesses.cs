@@ -67,6 +67,9 @@ internal sealed class DroverProcesses : IAsyncDisposable
     /// <summary>Runs the command line to its end.</summary>
     public Task<(int Code, string Output, string Error)> CliAsync(params string[] args) => DroverPrograms.CliAsync(Gateway, Config, authority: null, args);
 
+    /// <summary>All lines of all logs.</summary>
+    public IEnumerable<string> LogLines => Directory.EnumerateFiles(_data, "*.log").SelectMany(File.ReadLines);
+
     /// <summary>The end of every log, for a failing test to show.</summary>
     public string Logs() => DroverPrograms.LogsOf(_data, 30);
 
@@ -81,6 +84,7 @@ internal sealed class DroverProcesses : IAsyncDisposable
             new("DROVER_Gateway__HttpAddress", _httpAddress),
             new("DROVER_Checkpoint__HubAddress", ""),
             new("DROVER_Drover__DataFolder", _data),
+            new("DROVER_Telemetry__LogFormat", "json"),
         ]);
     }
 

@@ -34,6 +34,7 @@ public sealed class PipelineScenario
         (code, _, error) = await drover.CliAsync("pull", "models/tiny-result", folder["pulled"]);
         Assert.True(code == 0, error);
         AssertModel(folder["pulled"]);
+        AssertLog(drover.LogLines, pipeline);
         (code, output, error) = await drover.CliAsync("pull", "models/tiny-result", folder["pulled"], "--json");
         Assert.True(code == 0, error);
         (code, output, error) = await drover.CliAsync("generate", "models/tiny-result", "the cat", "--max-new-tokens", "4");
@@ -88,6 +89,27 @@ public sealed class PipelineScenario
         ListTrainingJobsResponse trainings = await new TrainerService.TrainerServiceClient(drover.Connect(again)).ListTrainingJobsAsync(new ListTrainingJobsRequest(), cancellationToken: Cancellation);
         Assert.Equal(2, trainings.Jobs.Count);
         Assert.All(trainings.Jobs, job => Assert.Equal(1, job.Job.Attempt));
+    }
+
+    /// <summary>Every line of every service is an object; those of a step's job name pipeline and step.</summary>
+    private static void AssertLog(IEnumerable<string> lines, Pipeline pipeline)
+    {
+        var jobs = new List<(string Job, string Pipeline, string Step)>();
+        foreach (string line in lines)
+        {
+            using JsonDocument entry = JsonDocument.Parse(line);
+            Assert.Equal(DateTimeKind.Utc, entry.RootElement.GetProperty("Timestamp").GetDateTime().Kind);
+            if (!entry.RootElement.TryGetProperty("Scopes", out JsonElement scopes))
+                continue;
+            foreach (JsonElement scope in scopes.EnumerateArray())
+            {
+                if (scope.TryGetProperty("Job", out JsonElement job) && scope.TryGetProperty("Pipeline", out JsonElement of))
+                    jobs.Add((job.GetString()!, of.GetString()!, scope.GetProperty("Step").GetString()!));
+            }
+        }
+
+        foreach (StepStatus step in pipeline.Steps)
+            Assert.Contains((step.Job, pipeline.Job.Name, step.Name), jobs);
     }
 
     private static double Loss(Pipeline pipeline, string step) =>

@@ -12,6 +12,8 @@ using Drover.Protocol.Trainer.V1;
 using Drover.Testing;
 using Grpc.Net.Client;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 
 namespace Drover.Trainer.Tests;
 
@@ -32,6 +34,9 @@ public sealed class TrainerWorld : IAsyncDisposable
 
     /// <summary>Folder of a prefix of the store.</summary>
     public string PathOf(string prefix) => Path.Combine(_folder["data/objects"], prefix);
+
+    /// <summary>What the services log.</summary>
+    public KeptLog Log { get; } = new();
 
     /// <summary>What the services were started with.</summary>
     public IReadOnlyList<string> Arguments { get; private set; } = [];
@@ -57,6 +62,7 @@ public sealed class TrainerWorld : IAsyncDisposable
         foreach (WebApplication service in new[] { CheckpointModule.Build(all), TrainerModule.Build(all) })
         {
             world._services.Add(service);
+            service.Services.GetRequiredService<ILoggerFactory>().AddProvider(world.Log);
             await service.StartAsync(Cancellation);
         }
 

@@ -3,6 +3,7 @@ using Drover.ObjectStore;
 using Drover.Protocol.Common.V1;
 using Drover.Protocol.Trainer.V1;
 using Drover.Testing;
+using Microsoft.Extensions.Logging;
 
 namespace Drover.Trainer.Tests;
 
@@ -105,6 +106,14 @@ public sealed class TrainingTests : IAsyncLifetime
         Assert.Contains($"died twice after step {TrainerWorld.Losses(events).Length} of the same fault", job.Job.Failure.Message, StringComparison.Ordinal);
         Assert.Single(events, e => e.Log?.Message.Contains("ended early", StringComparison.Ordinal) == true);
         Assert.Equal(2, _world.AttemptFolders("runs/faulty").Length);
+
+        // What the rank printed is in the service's log, with its job, rank and step.
+        KeptLine printed = _world.Log.Lines.First(l => l.Entries.TryGetValue("Line", out object? line) && line!.ToString()!.StartsWith("rank 0: ", StringComparison.Ordinal));
+        Assert.Equal((name, 1, 0), (printed.Entries["Job"], printed.Entries["Attempt"], printed.Entries["Rank"]));
+        // The last step that was heard of: the rank may be some steps further.
+        Assert.InRange(Assert.IsType<long>(printed.Entries["TrainingStep"]), 0, TrainerWorld.Losses(events).LongLength);
+        // And so is what the job tells people.
+        Assert.Contains(_world.Log.Lines, l => l.Level == LogLevel.Warning && l.Text.Contains("ended early", StringComparison.Ordinal) && name.Equals(l.Entries["Job"]));
     }
 
     [Fact]

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Drover.Cli.Jobs;
+using Drover.Client;
 using Drover.Protocol.Common.V1;
 using Drover.Protocol.Gateway.V1;
 using Google.Protobuf;

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Drover.Client;
 using Drover.Errors;
 using Drover.Protocol.Checkpoint.V1;
 using Drover.Protocol.Common.V1;

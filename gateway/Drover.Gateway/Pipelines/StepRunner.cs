@@ -12,8 +12,9 @@ namespace Drover.Gateway.Pipelines;
 /// Does one step: makes its job (once, whatever happens: the request id is the pipeline's job and the step's name), copies
 /// its events into the pipeline's row from where the row ends, and keeps its outputs. Begun again after a crash, it goes on.
 /// </summary>
-internal sealed class StepRunner(PipelineStore store, ServiceRetry retry, IEnumerable<IStepWork> works, JobQueue queue, IHostApplicationLifetime lifetime)
+internal sealed partial class StepRunner(PipelineStore store, ServiceRetry retry, IEnumerable<IStepWork> works, JobQueue queue, IHostApplicationLifetime lifetime, ILogger<StepRunner> logger)
 {
+    private static readonly Func<ILogger, string, string, IDisposable?> s_stepScope = LoggerMessage.DefineScope<string, string>("step {Step} of {Pipeline}");
     private readonly Dictionary<PipelineStep.WorkOneofCase, IStepWork> _works = works.ToDictionary(work => work.Kind);
 
     /// <summary>Does a step that is not finished.</summary>
@@ -25,6 +26,7 @@ internal sealed class StepRunner(PipelineStore store, ServiceRetry retry, IEnume
     public async Task<StepStatus> RunAsync(JobContext pipeline, PipelineStep step, IMessage spec, CancellationToken cancellation)
     {
         IStepWork work = _works[step.WorkCase];
+        using IDisposable? scope = s_stepScope(logger, step.Name, pipeline.Name);
         StepStatus status = store.FindStep(pipeline.Name, step.Name) ?? new StepStatus { Name = step.Name, State = JobState.Queued };
         void Waiting(string message) => pipeline.Log(LogLine.Types.Severity.Warning, message);
         if (status.Job.Length == 0)
@@ -45,6 +47,7 @@ internal sealed class StepRunner(PipelineStore store, ServiceRetry retry, IEnume
             store.SaveStep(pipeline.Name, status);
         }
 
+        LogFollows(step.Name, pipeline.Name, status.Job, work.Service);
         Job job = await FollowAsync(pipeline.Name, status, work, Waiting, cancellation).ConfigureAwait(false);
         return job.State switch
         {
@@ -122,4 +125,7 @@ internal sealed class StepRunner(PipelineStore store, ServiceRetry retry, IEnume
         status.State = state;
         store.SaveStep(pipeline, status);
     }
+
+    [LoggerMessage(1, LogLevel.Information, "Step {Step} of {Pipeline} is {StepJob} of the {Service} service")]
+    private partial void LogFollows(string step, string pipeline, string stepJob, string service);
 }

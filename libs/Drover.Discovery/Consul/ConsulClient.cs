@@ -71,9 +71,14 @@ public sealed class ConsulClient : IDisposable
     {
         using var request = new HttpRequestMessage(method, path) { Content = content };
         using HttpResponseMessage answer = await _http.SendAsync(request, cancellation).ConfigureAwait(false);
-        if (answer.StatusCode != HttpStatusCode.NotFound)
+        if (!answer.IsSuccessStatusCode && !await IsUnknownAsync(answer, cancellation).ConfigureAwait(false))
             await EnsureAsync(answer, cancellation).ConfigureAwait(false);
     }
+
+    // Older Consuls (1.8) answer 500 for a service that it does not know.
+    private static async Task<bool> IsUnknownAsync(HttpResponseMessage answer, CancellationToken cancellation) =>
+        answer.StatusCode == HttpStatusCode.NotFound
+        || (answer.StatusCode == HttpStatusCode.InternalServerError && (await answer.Content.ReadAsStringAsync(cancellation).ConfigureAwait(false)).StartsWith("Unknown service", StringComparison.Ordinal));
 
     private async Task EnsureAsync(HttpResponseMessage answer, CancellationToken cancellation)
     {
@@ -84,7 +89,7 @@ public sealed class ConsulClient : IDisposable
         throw new DroverException(
             isForbidden ? FailureCode.PermissionDenied : FailureCode.Unavailable,
             isForbidden ? "CONSUL_FORBIDS" : "CONSUL_FAILED",
-            $"Consul at {_http.BaseAddress} answered {(int)answer.StatusCode}: {text}{(isForbidden ? " (Discovery:ConsulToken)" : "")}");
+            $"Consul at {_http.BaseAddress} {(isForbidden ? "refuses the token (Discovery:ConsulToken)" : "does not do it")}: {(int)answer.StatusCode}, {text.TrimEnd('.')}.");
     }
 
     private static X509ChainPolicy TrustOf(string file)

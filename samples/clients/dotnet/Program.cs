@@ -6,34 +6,43 @@ using Drover.Client;
 using Drover.Protocol.Common.V1;
 using Drover.Protocol.Gateway.V1;
 using Drover.Protocol.Tokenizer.V1;
+using Grpc.Core;
 
-using var drover = DroverClient.FromEnvironment();
-string corpus = await drover.UploadAsync(args[0]);
-var spec = new PipelineSpec
+try
 {
-    Name = "sample",
-    Inputs = { ["corpus"] = corpus },
-    Steps =
+    using var drover = DroverClient.FromEnvironment();
+    string corpus = await drover.UploadAsync(args[0]);
+    var spec = new PipelineSpec
     {
-        new PipelineStep { Name = "learn", TrainTokenizer = new TokenizerTrainingSpec { Sources = { "${inputs.corpus}" }, VocabularySize = int.Parse(args[1], CultureInfo.InvariantCulture) } },
-    },
-};
-// The same request id twice is one pipeline: safe to send again when the answer was lost.
-var request = new CreatePipelineRequest { RequestId = Guid.NewGuid().ToString(), Spec = spec };
-Pipeline pipeline = (await drover.Gateway.CreatePipelineAsync(request)).Pipeline;
-Console.WriteLine(pipeline.Job.Name);
-await foreach (PipelineEvent update in drover.WatchPipelineAsync(pipeline.Job.Name))
-{
-    if (update.Event.EventCase == JobEvent.EventOneofCase.StateChanged)
-        Console.WriteLine($"[{(update.Step.Length > 0 ? update.Step : "pipeline")}] {update.Event.StateChanged}");
-}
+        Name = "sample",
+        Inputs = { ["corpus"] = corpus },
+        Steps =
+        {
+            new PipelineStep { Name = "learn", TrainTokenizer = new TokenizerTrainingSpec { Sources = { "${inputs.corpus}" }, VocabularySize = int.Parse(args[1], CultureInfo.InvariantCulture) } },
+        },
+    };
+    // The same request id twice is one pipeline: safe to send again when the answer was lost.
+    var request = new CreatePipelineRequest { RequestId = Guid.NewGuid().ToString(), Spec = spec };
+    Pipeline pipeline = (await drover.Gateway.CreatePipelineAsync(request)).Pipeline;
+    Console.WriteLine(pipeline.Job.Name);
+    await foreach (PipelineEvent update in drover.WatchPipelineAsync(pipeline.Job.Name))
+    {
+        if (update.Event.EventCase == JobEvent.EventOneofCase.StateChanged)
+            Console.WriteLine($"[{(update.Step.Length > 0 ? update.Step : "pipeline")}] {update.Event.StateChanged}");
+    }
 
-pipeline = (await drover.Gateway.GetPipelineAsync(new GetPipelineRequest { Name = pipeline.Job.Name })).Pipeline;
-if (pipeline.Job.State != JobState.Succeeded)
+    pipeline = (await drover.Gateway.GetPipelineAsync(new GetPipelineRequest { Name = pipeline.Job.Name })).Pipeline;
+    if (pipeline.Job.State != JobState.Succeeded)
+    {
+        await Console.Error.WriteLineAsync($"error: {pipeline.Job.Failure?.Message ?? $"{pipeline.Job.State}"}");
+        return 1;
+    }
+
+    Console.WriteLine(pipeline.Steps[0].Outputs["tokenizer"]);
+    return 0;
+}
+catch (RpcException e)
 {
-    await Console.Error.WriteLineAsync($"error: {pipeline.Job.Failure?.Message ?? $"{pipeline.Job.State}"}");
+    await Console.Error.WriteLineAsync($"error: {e.Status.Detail}");
     return 1;
 }
-
-Console.WriteLine(pipeline.Steps[0].Outputs["tokenizer"]);
-return 0;

@@ -27,8 +27,8 @@ internal sealed class CheckpointGrpcService(
     public override async Task<PublishCheckpointResponse> PublishCheckpoint(PublishCheckpointRequest request, ServerCallContext context) =>
         new() { Checkpoint = await publisher.PublishAsync(request.Checkpoint, context.CancellationToken).ConfigureAwait(false) };
 
-    public override async Task<GetLatestCheckpointResponse> GetLatestCheckpoint(GetLatestCheckpointRequest request, ServerCallContext context) =>
-        new() { Checkpoint = await checkpoints.GetLatestAsync(request.Run, context.CancellationToken).ConfigureAwait(false) };
+    public override Task<GetLatestCheckpointResponse> GetLatestCheckpoint(GetLatestCheckpointRequest request, ServerCallContext context) =>
+        checkpoints.GetLatestAsync(request.Run, request.Verify, context.CancellationToken);
 
     public override async Task<GetCheckpointResponse> GetCheckpoint(GetCheckpointRequest request, ServerCallContext context) =>
         new() { Checkpoint = await checkpoints.GetAsync(request.Name, context.CancellationToken).ConfigureAwait(false) };

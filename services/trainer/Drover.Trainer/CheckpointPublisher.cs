@@ -21,15 +21,21 @@ internal sealed class CheckpointPublisher(CheckpointService.CheckpointServiceCli
     public Task SetRetentionAsync(string run, RetentionSpec retention, CancellationToken cancellation) =>
         CallAsync(async () => await client.SetRetentionAsync(new SetRetentionRequest { Run = run, Retention = retention }, cancellationToken: cancellation).ConfigureAwait(false), cancellation);
 
-    /// <summary>The newest sound checkpoint of a run, or null.</summary>
+    /// <summary>The newest checkpoint of a run that looks whole, or null.</summary>
     public Task<Checkpoint?> FindLatestAsync(string run, CancellationToken cancellation) =>
         FindAsync(async () => (await client.GetLatestCheckpointAsync(new GetLatestCheckpointRequest { Run = run }, cancellationToken: cancellation).ConfigureAwait(false)).Checkpoint, cancellation);
+
+    /// <summary>The newest checkpoint of a run of which every byte is as it was written, and the newer ones that are damaged; null where there is none.</summary>
+    /// <exception cref="DroverException">DataLoss where all are damaged.</exception>
+    public Task<GetLatestCheckpointResponse?> FindVerifiedAsync(string run, CancellationToken cancellation) =>
+        FindAsync(async () => await client.GetLatestCheckpointAsync(new GetLatestCheckpointRequest { Run = run, Verify = true }, cancellationToken: cancellation).ConfigureAwait(false), cancellation);
 
     /// <summary>The checkpoint of a run with the best loss on its held-out data, or null.</summary>
     public Task<Checkpoint?> FindBestAsync(string run, CancellationToken cancellation) =>
         FindAsync(async () => (await client.GetCheckpointAsync(new GetCheckpointRequest { Name = RunKeys.Best(run) }, cancellationToken: cancellation).ConfigureAwait(false)).Checkpoint, cancellation);
 
-    private async Task<Checkpoint?> FindAsync(Func<Task<Checkpoint>> call, CancellationToken cancellation)
+    private async Task<T?> FindAsync<T>(Func<Task<T>> call, CancellationToken cancellation)
+        where T : class
     {
         try
         {

@@ -6,7 +6,9 @@ namespace Drover.Trainer;
 /// What ranks print: all of it in "ranks.log", and that of each rank in "rank-N.log", without mpirun's tags. What carries no tag is
 /// mpirun's own, or that of a single rank that was started without it.
 /// </summary>
-internal sealed class RankLogs(string folder) : IDisposable
+/// <param name="folder">Where the files are written.</param>
+/// <param name="told">Is told each line too, with its rank where it has a tag.</param>
+internal sealed class RankLogs(string folder, Action<int?, string>? told = null) : IDisposable
 {
     private readonly Lock _gate = new();
     private readonly StreamWriter _all = new(Path.Combine(folder, "ranks.log")) { AutoFlush = true };
@@ -48,7 +50,12 @@ internal sealed class RankLogs(string folder) : IDisposable
         {
             _all.WriteLine(line);
             if (Untagged(line) is not var (rank, text))
+            {
+                told?.Invoke(null, line);
                 return;
+            }
+
+            told?.Invoke(rank, text);
             if (!_ofRanks.TryGetValue(rank, out StreamWriter? log))
                 _ofRanks[rank] = log = new StreamWriter(Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"rank-{rank}.log"))) { AutoFlush = true };
             log.WriteLine(text);

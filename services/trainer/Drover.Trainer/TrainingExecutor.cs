@@ -41,10 +41,8 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
         (int Count, long FirstBatch) rollbacks = (0, 0);
         for (int start = 1; ; start++)
         {
-            Checkpoint? latest = await checkpoints.FindLatestAsync(spec.Name, cancellation).ConfigureAwait(false);
+            Checkpoint? latest = await FindStartAsync(job, spec, cancellation).ConfigureAwait(false);
             var attempt = new Attempt(job, latest);
-            if (latest is not null)
-                job.Log(LogLine.Types.Severity.Info, $"Going on from '{latest.Name}'.");
             StagePlan stage = TrainingStages.At(stages, latest?.Step ?? 0);
             WorkerOutcome outcome = await RunAttemptAsync(job, spec, stage, start, attempt, rollbacks.FirstBatch, cancellation).ConfigureAwait(false);
             if (attempt.PublishFailure is { } failure)
@@ -87,6 +85,18 @@ internal sealed class TrainingExecutor(WorkerLauncher launcher, AttemptFolders f
             inVain = attempt.HasSaved ? 0 : inVain + 1;
             await PauseAsync(job, outcome, restartsLeft, RestartPause.After(inVain), cancellation).ConfigureAwait(false);
         }
+    }
+
+    // A changed byte would be trained on without a word, and come with every later checkpoint: all of it is read before ranks are started.
+    private async Task<Checkpoint?> FindStartAsync(JobContext job, TrainingSpec spec, CancellationToken cancellation)
+    {
+        GetLatestCheckpointResponse? found = await checkpoints.FindVerifiedAsync(spec.Name, cancellation).ConfigureAwait(false);
+        if (found is null)
+            return null;
+        foreach (DamagedCheckpoint damaged in found.PassedOver)
+            job.Log(LogLine.Types.Severity.Warning, $"'{damaged.Name}' is damaged and passed over: {damaged.Problems[0].TrimEnd('.')}{(damaged.Problems.Count > 1 ? $"; and {damaged.Problems.Count - 1} more" : "")}. Look at the object store.");
+        job.Log(LogLine.Types.Severity.Info, $"Going on from '{found.Checkpoint.Name}'.");
+        return found.Checkpoint;
     }
 
     private async Task PauseAsync(JobContext job, WorkerOutcome outcome, int restartsLeft, TimeSpan pause, CancellationToken cancellation)

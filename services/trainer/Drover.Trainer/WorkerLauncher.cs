@@ -12,8 +12,9 @@ namespace Drover.Trainer;
 /// Starts worker processes (one rank: directly; more: through mpirun), hands on their events as they are written, and tells how they
 /// ended. The processes hold the other end of a pipe: when this service is killed, they end.
 /// </summary>
-internal sealed class WorkerLauncher(TrainerOptions options, WorkFolder work, ObjectStoreOptions store, TimeProvider time)
+internal sealed partial class WorkerLauncher(TrainerOptions options, WorkFolder work, ObjectStoreOptions store, TimeProvider time, ILogger<WorkerLauncher> logger)
 {
+    private static readonly Func<ILogger, int, long?, IDisposable?> s_rankScope = LoggerMessage.DefineScope<int, long?>("rank {Rank} after training step {TrainingStep}");
     private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(50);
     private static readonly string[] ForwardedVariables =
         ["PATH", "HOME", "DOTNET_ROOT", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "GOMP_SPINCOUNT", "MALLOC_ARENA_MAX", "MKL_NUM_THREADS", "OMP_DYNAMIC", "MKL_DYNAMIC", "MKL_CBWR", "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "PYTORCH_TENSOREXPR", "CUDA_VISIBLE_DEVICES", "NCCL_SOCKET_IFNAME", "NCCL_DEBUG", WorkerSpec.AccessKeyVariable, WorkerSpec.SecretKeyVariable,
@@ -62,12 +63,19 @@ internal sealed class WorkerLauncher(TrainerOptions options, WorkFolder work, Ob
         await File.WriteAllBytesAsync(specFile, JsonSerializer.SerializeToUtf8Bytes(spec, WorkerSpecJson.Default.WorkerSpec), cancellation).ConfigureAwait(false);
         await File.WriteAllBytesAsync(spec.EventsFile, [], cancellation).ConfigureAwait(false);
         using Process process = Process.Start(StartInfo(verb, specFile, spec, ranks)) ?? throw new InvalidOperationException("The worker did not start.");
-        using var logs = new RankLogs(spec.AttemptFolder);
+        // The last step that was told; what ranks print is of the one after.
+        long? step = null;
+        using var logs = new RankLogs(spec.AttemptFolder, (rank, line) => Log(rank ?? (ranks == 1 ? 0 : null), step, line));
         Task[] pumps = [logs.PumpAsync(process.StandardOutput), logs.PumpAsync(process.StandardError)];
         try
         {
             await using var stop = cancellation.Register(() => Kill(process)).ConfigureAwait(false);
-            await TailAsync(process, spec, onEvent).ConfigureAwait(false);
+            await TailAsync(process, spec, async update =>
+            {
+                step = update.Step?.Step ?? update.Started?.StepsDone ?? step;
+                using IDisposable? scope = s_rankScope(logger, 0, step);
+                await onEvent(update).ConfigureAwait(false);
+            }).ConfigureAwait(false);
             await process.WaitForExitAsync(CancellationToken.None).ConfigureAwait(false);
             await Task.WhenAll(pumps).ConfigureAwait(false);
         }
@@ -78,6 +86,16 @@ internal sealed class WorkerLauncher(TrainerOptions options, WorkFolder work, Ob
 
         cancellation.ThrowIfCancellationRequested();
         return new WorkerOutcome(process.ExitCode, ReadFailures(spec.AttemptFolder), logs.All);
+    }
+
+    private void Log(int? rank, long? step, string line)
+    {
+        if (line.Length == 0)
+            return;
+        if (rank is { } of)
+            LogRank(of, step, line);
+        else
+            LogMpirun(step, line);
     }
 
     private ProcessStartInfo StartInfo(string verb, string specFile, WorkerSpec spec, int ranks)
@@ -186,4 +204,10 @@ internal sealed class WorkerLauncher(TrainerOptions options, WorkFolder work, Ob
     private static List<WorkerFailure> ReadFailures(string folder) =>
         [.. Directory.EnumerateFiles(folder, EndOfFailedAttempt.FailureFiles).Order(StringComparer.Ordinal)
             .Select(file => JsonSerializer.Deserialize(File.ReadAllBytes(file), WorkerEventJson.Default.WorkerFailure)!)];
+
+    [LoggerMessage(1, LogLevel.Information, "rank {Rank} after training step {TrainingStep}: {Line}")]
+    private partial void LogRank(int rank, long? trainingStep, string line);
+
+    [LoggerMessage(2, LogLevel.Information, "mpirun after training step {TrainingStep}: {Line}")]
+    private partial void LogMpirun(long? trainingStep, string line);
 }

@@ -10,12 +10,13 @@ const svg = (name, attributes, ...children) => {
 };
 
 export class Chart {
-  // shown(value) writes a value; smooth draws the mean of the last points over the faint points themselves.
+  // shown(value) writes a value; smooth draws the mean of the points around over the faint points themselves.
   constructor(title, shown, { smooth = false } = {}) {
     Object.assign(this, { title, shown, smooth, points: [], marks: [], at: -1 });
     this.output = element("output", {});
     this.svg = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", tabindex: "0" });
-    this.figure = element("figure", { class: "chart card" }, element("figcaption", {}, title, this.output), this.svg);
+    this.legend = element("span", { class: "legend" });
+    this.figure = element("figure", { class: "chart card" }, element("figcaption", {}, element("span", {}, title, this.legend), this.output), this.svg);
     this.svg.addEventListener("keydown", (e) => {
       const step = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -Infinity, End: Infinity }[e.key];
       if (step === undefined || this.points.length === 0) return;
@@ -40,7 +41,7 @@ export class Chart {
     this.dirty = true;
   }
 
-  mark(x, y) { this.marks.push([x, y]); this.dirty = true; }
+  mark(x, y, what) { this.marks.push([x, y]); this.legend.textContent = what; this.dirty = true; }
 
   x(value) { return LEFT + (value - this.minX) / (this.maxX - this.minX || 1) * (W - LEFT - RIGHT); }
   y(value) { return H - BOTTOM - (value - this.minY) / (this.maxY - this.minY || 1) * (H - TOP - BOTTOM); }
@@ -49,20 +50,25 @@ export class Chart {
     if (!this.dirty) return;
     this.dirty = false;
     const all = [...this.points, ...this.marks], ys = all.map((p) => p[1]);
-    [this.minX, this.maxX] = [all[0][0], Math.max(...all.map((p) => p[0]))];
+    [this.minX, this.maxX] = [Math.min(...all.map((p) => p[0])), Math.max(...all.map((p) => p[0]))];
     [this.minY, this.maxY] = [Math.min(...ys), Math.max(...ys)];
     if (this.minY === this.maxY) { this.minY -= Math.abs(this.minY) * .1 || 1; this.maxY += Math.abs(this.maxY) * .1 || 1; }
-    const nodes = [];
-    for (let i = 0; i <= 3; i++) {
-      const value = this.minY + (this.maxY - this.minY) * i / 3, y = this.y(value);
-      nodes.push(svg("line", { class: "axis", x1: LEFT, x2: W - RIGHT, y1: y, y2: y }), svg("text", { x: LEFT - 6, y: y + 4, "text-anchor": "end" }, this.shown(value)));
-    }
+    const nodes = [], ticks = [0, 1, 2, 3].map((i) => this.minY + (this.maxY - this.minY) * i / 3);
+    let labels = ticks.map((value) => this.shown(value));
+    for (let more = 1; more <= 2 && new Set(labels).size < ticks.length; more++) labels = ticks.map((value) => this.shown(value, more));
+    ticks.forEach((value, i) => {
+      const y = this.y(value);
+      nodes.push(svg("line", { class: "axis", x1: LEFT, x2: W - RIGHT, y1: y, y2: y }), svg("text", { x: LEFT - 6, y: y + 4, "text-anchor": "end" }, labels[i]));
+    });
     nodes.push(svg("text", { x: LEFT, y: H - 6 }, `step ${this.minX}`), svg("text", { x: W - RIGHT, y: H - 6, "text-anchor": "end" }, `${this.maxX}`));
     const line = (points) => points.map((p) => `${this.x(p[0]).toFixed(1)},${this.y(p[1]).toFixed(1)}`).join(" ");
     const window = Math.max(1, Math.floor(this.points.length / 40));
     if (this.smooth && window > 1) {
-      let mean = this.points[0][1];
-      nodes.push(svg("polyline", { class: "faint", points: line(this.points) }), svg("polyline", { class: "curve", points: line(this.points.map(([x, y]) => [x, mean += (y - mean) / window])) }));
+      const sums = [0], half = window >> 1, last = this.points.length - 1;
+      for (const [, y] of this.points) sums.push(sums.at(-1) + y);
+      // As many points before as after, or the curve would lag behind.
+      const mean = (i) => { const side = Math.min(half, i, last - i); return (sums[i + side + 1] - sums[i - side]) / (2 * side + 1); };
+      nodes.push(svg("polyline", { class: "faint", points: line(this.points) }), svg("polyline", { class: "curve", points: line(this.points.map(([x], i) => [x, mean(i)])) }));
     } else {
       nodes.push(svg("polyline", { class: "curve", points: line(this.points) }));
     }

@@ -1,9 +1,9 @@
 // One pipeline or job: its state, its steps, live curves of training, checkpoints and log.
 import { watch } from "./api.js";
 import { Chart } from "./chart.js";
-import { badge, bytes, clock, count, duration, element, isOver, progress, say, short, stateOf, table, took } from "./page.js";
+import { badge, bytes, clock, count, duration, element, isOver, originOf, progress, say, short, shortName, stateOf, table, took } from "./page.js";
 
-const LOG_LINES = 2000;
+const LOG_LINES = 2000, CHECKPOINTS = 20;
 const METRICS = [
   ["loss", "Loss", { smooth: true }], ["learningRate", "Learning rate", {}], ["gradNorm", "Gradient norm", { smooth: true }],
   ["tokensPerSecond", "Tokens per second", { smooth: true }], ["memoryBytes", "Memory, largest rank", {}],
@@ -49,10 +49,10 @@ export class JobPage {
     else if (e.log) this.write(e.time, e.log.severity.replace("SEVERITY_", "").toLowerCase(), step, e.log.message);
     else if (e.stepMetrics) this.measure(step, e.stepMetrics);
     else if (e.evaluation) {
-      this.charts(step).loss.mark(Number(e.evaluation.step), e.evaluation.loss);
+      this.charts(step).loss.mark(Number(e.evaluation.step), e.evaluation.loss, "held-out");
       this.write(e.time, "info", step, `held-out loss ${short(e.evaluation.loss)} after step ${e.evaluation.step}${e.evaluation.isBest ? ", the best so far" : ""}`);
     } else if (e.checkpointCommitted) {
-      this.checkpoints.push([element("code", {}, e.checkpointCommitted.checkpoint), count(e.checkpointCommitted.step), clock(e.time)]);
+      this.checkpoints.push({ ...e.checkpointCommitted, time: e.time });
       this.write(e.time, "info", step, `checkpoint ${e.checkpointCommitted.checkpoint}`);
     }
   }
@@ -86,15 +86,17 @@ export class JobPage {
       ...(this.source.resume && state === "paused" ? [button("Resume", this.source.resume)] : []),
       ...(this.source.save && state === "running" && trains ? [button("Save a checkpoint", this.source.save)] : []),
       button("Stop", this.source.cancel, "danger")];
+    const { pipeline, step } = originOf(job);
     this.put("head",
       element("h1", {}, this.title),
+      ...(pipeline ? [element("p", {}, `Step ${step} of `, element("a", { href: `#/pipelines/${pipeline}` }, pipeline))] : []),
       element("p", {}, badge(job.state), element("span", { class: "soft" }, ` · ${job.name} · ${job.owner ? `for ${job.owner}${job.priority ? ` at priority ${job.priority}` : ""} · ` : ""}created ${clock(job.createTime)}${job.startTime ? ` · ${isOver(job.state) ? "took" : "for"} ${duration(job)}` : ""}${job.attempt > 1 ? ` · attempt ${job.attempt}` : ""}`)),
       ...(job.failure ? [element("p", { class: "failure", role: "alert" }, job.failure.message)] : []),
       ...(steps || isOver(job.state) ? [] : [element("p", {}, progress(this.progress.get("") ?? job.progress, this.title))]),
       ...(acts.length > 0 ? [element("p", { class: "acts" }, acts)] : []));
-    if (steps) this.put("steps", element("h2", {}, "Steps"), table("Steps", ["Step", "State", "Progress", "Outputs"], steps.map((s) => [element("b", {}, s.name), badge(s.state), s.state === "JOB_STATE_RUNNING" ? progress(this.progress.get(s.name), s.name) : "", Object.entries(s.outputs).map(([k, v]) => element("div", {}, element("span", { class: "soft" }, `${k} `), Number.isFinite(Number(v)) && v !== "" ? short(Number(v)) : v))]), ""));
+    if (steps) this.put("steps", element("h2", {}, "Steps"), table("Steps", ["Step", "State", "Progress", "Outputs"], steps.map((s) => [element("b", {}, s.job ? element("a", { href: `#/jobs/${shortName(s.job)}` }, s.name) : s.name), badge(s.state), s.state === "JOB_STATE_RUNNING" ? progress(this.progress.get(s.name), s.name) : "", Object.entries(s.outputs).map(([k, v]) => element("div", {}, element("span", { class: "soft" }, `${k} `), Number.isFinite(Number(v)) && v !== "" ? short(Number(v)) : v))]), ""));
     this.drawCurves();
-    if (this.checkpoints.length > 0) this.put("saved", element("h2", {}, "Checkpoints"), table("Checkpoints", ["Checkpoint", "#Step", "Published"], this.checkpoints, ""));
+    if (this.checkpoints.length > 0) this.put("saved", element("h2", {}, this.checkpoints.length > CHECKPOINTS ? `The newest ${CHECKPOINTS} of ${count(this.checkpoints.length)} checkpoints` : "Checkpoints"), table("Checkpoints, newest first", ["Checkpoint", "#Step", "#Size", "Published"], this.checkpoints.slice(-CHECKPOINTS).reverse().map((c) => [element("code", {}, c.checkpoint), count(c.step), bytes(c.sizeBytes), clock(c.time)]), ""));
   }
 
   async act(act) {
@@ -116,7 +118,7 @@ export class JobPage {
       for (const [key] of METRICS) if (charts[key].points.length > 0) charts[key].draw();
       const m = charts.last, p = this.progress.get(step);
       const left = p ? (Number(p.total) - Number(m?.step ?? 0)) * charts.pace : 0;
-      if (m) charts.figures.replaceChildren(...[["step", `${count(m.step)}${p && Number(p.total) > 0 ? ` of ${count(p.total)}` : ""}`], ["loss", short(m.loss)], ["tokens per second", count(m.tokensPerSecond)], ...(left > 0 && !isOver(this.resource.job.state) ? [["left", took(left)]] : []), ["tokens seen", short(Number(m.tokensSeen))], ...(m.mfu > 0 ? [["of the peak", `${(m.mfu * 100).toFixed(0)} %`]] : [])].map(([label, value]) => element("li", {}, element("span", { class: "soft" }, label), element("b", {}, value))));
+      if (m) charts.figures.replaceChildren(...[["step", `${count(m.step)}${p && Number(p.total) > 0 ? ` of ${count(p.total)}` : ""}`], ["loss", short(m.loss)], ["tokens per second", count(m.tokensPerSecond)], ...(left > 0 && stateOf(this.resource.job.state) === "running" ? [["left", took(left)]] : []), ["tokens seen", short(Number(m.tokensSeen))], ...(m.mfu > 0 ? [["of the peak speed", `${(m.mfu * 100).toFixed(0)} %`]] : [])].map(([label, value]) => element("li", {}, element("span", { class: "soft" }, label), element("b", {}, value))));
     }
   }
 

@@ -1,6 +1,6 @@
 // What is shown at each address. A view fills <main> and goes on until its signal is aborted.
 import { call, Failure } from "./api.js";
-import { badge, bytes, clock, count, duration, element, isOver, progress, say, short, shortName, table } from "./page.js";
+import { badge, bytes, clock, count, duration, element, isOver, originOf, progress, say, short, shortName, table } from "./page.js";
 import { JobPage } from "./job.js";
 
 const link = (name, place = "jobs") => element("a", { href: `#/${place}/${shortName(name)}` }, shortName(name));
@@ -29,8 +29,9 @@ export const pipelines = (main, signal) => every(main, signal, 3, async () => {
 });
 
 const LISTS = [
-  ["GatewayService", "ListPipelines", (a) => a.pipelines.map((p) => p.job)], ["TokenizerService", "ListTokenizerJobs", (a) => a.jobs], ["DataPrepService", "ListDatasetBuilds", (a) => a.builds.map((b) => b.job)],
+  ["GatewayService", "ListPipelines", (a) => a.pipelines.map((p) => ({ ...p.job, title: p.spec.name }))], ["TokenizerService", "ListTokenizerJobs", (a) => a.jobs], ["DataPrepService", "ListDatasetBuilds", (a) => a.builds.map((b) => b.job)],
   ["TrainerService", "ListTrainingJobs", (a) => a.jobs.map((j) => j.job)], ["CheckpointService", "ListExports", (a) => a.exports.map((e) => e.job)],
+  ["CheckpointService", "ListImports", (a) => a.imports.map((i) => i.job)],
 ];
 
 export const jobs = (main, signal) => every(main, signal, 3, async () => {
@@ -41,7 +42,9 @@ export const jobs = (main, signal) => every(main, signal, 3, async () => {
     return [];
   })));
   const all = lists.flat().sort((a, b) => b.createTime.localeCompare(a.createTime));
-  const rows = all.map((job) => [link(job.name, job.kind === "pipeline" ? "pipelines" : "jobs"), `${job.owner}${job.priority ? ` (${job.priority})` : ""}`, badge(job.state), job.failure?.message ?? (isOver(job.state) ? "" : job.state === "JOB_STATE_QUEUED" && job.cores > 0 ? `waits for ${job.cores} cores, ${bytes(job.memoryBytes)}` : progress(job.progress, job.name)), `${job.attempt}`, clock(job.createTime), duration(job)]);
+  const titles = new Map(all.map((job) => [shortName(job.name), job.title]));
+  const about = (job) => { const { pipeline, step } = originOf(job); return job.title ?? (pipeline ? `${step} of ${titles.get(pipeline) ?? pipeline}` : ""); };
+  const rows = all.map((job) => [element("span", {}, link(job.name, job.kind === "pipeline" ? "pipelines" : "jobs"), element("div", { class: "soft" }, about(job))), `${job.owner}${job.priority ? ` (${job.priority})` : ""}`, badge(job.state), job.failure?.message ?? (isOver(job.state) ? "" : job.state === "JOB_STATE_QUEUED" && job.cores > 0 ? `waits for ${job.cores} cores, ${bytes(job.memoryBytes)}` : progress(job.progress, job.name)), `${job.attempt}`, clock(job.createTime), duration(job)]);
   const { workers } = await call("DataPrepService", "ListWorkers", {}, signal).catch(() => ({ workers: [] }));
   const working = workers.map((w) => [w.name, w.dataset || "waits for a task", w.dataset ? `${Number(w.task) + 1} of ${w.tasks}` : "", w.dataset ? progress({ stage: w.phase === "TASK_PHASE_SIGNATURES" ? "looking for duplicates" : "writing rows", done: w.doneBytes, total: w.totalBytes, unit: "bytes" }, w.name) : ""]);
   const hands = workers.length === 0 ? [] : [element("h2", {}, "Workers of data preparation"), table("Workers of data preparation", ["Worker", "Dataset", "Task", "Progress"], working, "")];
@@ -54,7 +57,7 @@ export const models = (main, signal) => every(main, signal, 10, async () => {
     element("h1", {}, "Models"),
     table("Models", ["Model", "#Size", "Fetch it"], models.map((m) => [m.name, bytes(m.sizeBytes), element("code", {}, `drover pull ${m.name} ./${m.name.split("/").at(-1)}`)]), "No model yet. An export step of a pipeline makes one."),
     element("h2", {}, "Checkpoints"),
-    table("Checkpoints", ["Checkpoint", "#Step", "#Size", "#Tokens seen", "#Loss", "#Held-out loss"], checkpoints.map((c) => [element("code", {}, c.name), count(c.step), bytes(c.sizeBytes), count(c.tokensSeen), short(c.loss), c.heldOutLoss === undefined ? "" : `${short(c.heldOutLoss)}${c.isBest ? ", the best" : ""}`]), "No checkpoint yet."),
+    table("Checkpoints", ["Checkpoint", "#Step", "#Size", "#Tokens seen", "#Loss", "#Held-out loss"], checkpoints.reverse().map((c) => [element("code", {}, c.name), count(c.step), bytes(c.sizeBytes), count(c.tokensSeen), short(c.loss), c.heldOutLoss === undefined ? "" : `${short(c.heldOutLoss)}${c.isBest ? ", the best" : ""}`]), "No checkpoint yet."),
   ];
 });
 
@@ -67,6 +70,7 @@ export const keys = (main, signal) => every(main, signal, 10, async () => {
 const KINDS = {
   pipeline: ["GatewayService", "Pipeline", "pipeline"], tokenizer: ["TokenizerService", "TokenizerTraining", "training", "TokenizerJob"], expansion: ["TokenizerService", "Expansion", "expansion", "TokenizerJob"],
   dataset: ["DataPrepService", "DatasetBuild", "build"], training: ["TrainerService", "TrainingJob", "job"], evaluation: ["TrainerService", "Evaluation", "evaluation"], export: ["CheckpointService", "Export", "export"],
+  import: ["CheckpointService", "Import", "import"],
 };
 
 export async function job(main, signal, name) {

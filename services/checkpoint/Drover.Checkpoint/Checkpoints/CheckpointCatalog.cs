@@ -20,22 +20,43 @@ internal sealed partial class CheckpointCatalog(IObjectStore store, CheckpointVe
         return await DescribeAsync(reader, cancellation).ConfigureAwait(false);
     }
 
-    /// <summary>The newest checkpoint of a run whose manifest reads and whose shards are there; damaged ones are passed over.</summary>
-    /// <exception cref="DroverException">NotFound.</exception>
-    public async Task<CheckpointMessage> GetLatestAsync(string run, CancellationToken cancellation)
+    /// <summary>The newest sound checkpoint of a run; damaged ones are passed over, and named.</summary>
+    /// <param name="run">The run.</param>
+    /// <param name="verify">Reads every byte; without, the manifest has to read and the shards to have their sizes.</param>
+    /// <param name="cancellation">Gives up.</param>
+    /// <exception cref="DroverException">NotFound where there is none; DataLoss where all are damaged.</exception>
+    public async Task<GetLatestCheckpointResponse> GetLatestAsync(string run, bool verify, CancellationToken cancellation)
     {
         CheckpointName.CheckRun(run);
-        List<CheckpointName> names = await NamesAsync(run, cancellation).ConfigureAwait(false);
-        foreach (CheckpointName name in names.OrderByDescending(n => n.Step))
+        var response = new GetLatestCheckpointResponse();
+        foreach (CheckpointName name in (await NamesAsync(run, cancellation).ConfigureAwait(false)).OrderByDescending(n => n.Step))
         {
-            if (await OpenSoundAsync(name, cancellation).ConfigureAwait(false) is { } found && await verifier.LooksWholeAsync(name.Prefix, found.Manifest, cancellation).ConfigureAwait(false))
-                return await DescribeAsync(found, cancellation).ConfigureAwait(false);
-            LogDamaged(name.Prefix);
+            IReadOnlyList<string> problems;
+            try
+            {
+                problems = await ProblemsAsync(name.Prefix, verify, cancellation).ConfigureAwait(false);
+                if (problems.Count == 0)
+                {
+                    response.Checkpoint = await GetAsync(name.Prefix, cancellation).ConfigureAwait(false);
+                    return response;
+                }
+            }
+            catch (DroverException e) when (e.Code == FailureCode.NotFound)
+            {
+                continue; // removed meanwhile
+            }
+            catch (DroverException e) when (e.Code == FailureCode.FailedPrecondition)
+            {
+                problems = [e.Message]; // written by a newer Drover
+            }
+
+            LogDamaged(name.Prefix, problems[0]);
+            response.PassedOver.Add(new DamagedCheckpoint { Name = name.Prefix, Problems = { problems } });
         }
 
-        throw new DroverException(FailureCode.NotFound, "CHECKPOINT_NOT_FOUND", names.Count == 0
-            ? $"The run '{run}' has no checkpoint."
-            : $"All {names.Count} checkpoints of the run '{run}' are damaged. VerifyCheckpoint tells how.");
+        throw response.PassedOver.Count == 0
+            ? new DroverException(FailureCode.NotFound, "CHECKPOINT_NOT_FOUND", $"The run '{run}' has no checkpoint.")
+            : new DroverException(FailureCode.DataLoss, "CHECKPOINTS_DAMAGED", $"All {response.PassedOver.Count} checkpoints of the run '{run}' are damaged, the newest: {response.PassedOver[0].Problems[0].TrimEnd('.')}. Bring one back from a copy, or delete them (drover checkpoint delete) and the run begins anew.");
     }
 
     /// <summary>Checkpoints in order of their names; those whose manifest is damaged are left out.</summary>
@@ -51,7 +72,7 @@ internal sealed partial class CheckpointCatalog(IObjectStore store, CheckpointVe
             if (await OpenSoundAsync(CheckpointName.Parse(prefix), cancellation).ConfigureAwait(false) is { } found)
                 response.Checkpoints.Add(await DescribeAsync(found, cancellation).ConfigureAwait(false));
             else
-                LogDamaged(prefix);
+                LogDamaged(prefix, "its manifest does not read");
         }
 
         return response;
@@ -59,19 +80,7 @@ internal sealed partial class CheckpointCatalog(IObjectStore store, CheckpointVe
 
     /// <summary>Reads a published checkpoint whole; what is damaged, one line each.</summary>
     /// <exception cref="DroverException">NotFound when there is no such checkpoint.</exception>
-    public async Task<IReadOnlyList<string>> VerifyAsync(string name, CancellationToken cancellation)
-    {
-        string prefix = CheckpointName.Parse(name).Prefix;
-        try
-        {
-            CheckpointReader reader = await CheckpointReader.OpenAsync(store, prefix, cancellation).ConfigureAwait(false);
-            return await verifier.VerifyAsync(prefix, reader.Manifest, cancellation).ConfigureAwait(false);
-        }
-        catch (DroverException e) when (e.Code is FailureCode.DataLoss or FailureCode.InvalidArgument)
-        {
-            return [e.Message];
-        }
-    }
+    public Task<IReadOnlyList<string>> VerifyAsync(string name, CancellationToken cancellation) => ProblemsAsync(CheckpointName.Parse(name).Prefix, verify: true, cancellation);
 
     /// <summary>Tags of a run.</summary>
     public Task<IReadOnlyList<(string Tag, string Checkpoint)>> TagsAsync(string run, CancellationToken cancellation) => RunTags.ListAsync(store, CheckpointName.CheckRun(run), cancellation);
@@ -132,6 +141,21 @@ internal sealed partial class CheckpointCatalog(IObjectStore store, CheckpointVe
         return names;
     }
 
+    private async Task<IReadOnlyList<string>> ProblemsAsync(string prefix, bool verify, CancellationToken cancellation)
+    {
+        try
+        {
+            CheckpointManifest manifest = (await CheckpointReader.OpenAsync(store, prefix, cancellation).ConfigureAwait(false)).Manifest;
+            return verify
+                ? await verifier.VerifyAsync(prefix, manifest, cancellation).ConfigureAwait(false)
+                : await verifier.SizeProblemsAsync(prefix, manifest, cancellation).ConfigureAwait(false);
+        }
+        catch (DroverException e) when (e.Code is FailureCode.DataLoss or FailureCode.InvalidArgument)
+        {
+            return [e.Message];
+        }
+    }
+
     private async Task<CheckpointReader?> OpenSoundAsync(CheckpointName name, CancellationToken cancellation)
     {
         try
@@ -144,6 +168,6 @@ internal sealed partial class CheckpointCatalog(IObjectStore store, CheckpointVe
         }
     }
 
-    [LoggerMessage(1, LogLevel.Warning, "Checkpoint {Name} is damaged and passed over")]
-    private partial void LogDamaged(string name);
+    [LoggerMessage(1, LogLevel.Warning, "Checkpoint {Name} is damaged and passed over: {Why}")]
+    private partial void LogDamaged(string name, string why);
 }

@@ -37,16 +37,18 @@ internal sealed class CheckpointVerifier(IObjectStore store)
         return problems;
     }
 
-    /// <summary>Whether the shards are there and have their sizes: cheap, and what a crash or a full disk damages.</summary>
-    public async Task<bool> LooksWholeAsync(string prefix, CheckpointManifest manifest, CancellationToken cancellation)
+    /// <summary>Shards that are missing or have another size: cheap, and what a crash or a full disk damages.</summary>
+    public async Task<IReadOnlyList<string>> SizeProblemsAsync(string prefix, CheckpointManifest manifest, CancellationToken cancellation)
     {
+        var problems = new List<string>();
         foreach (CheckpointShard shard in manifest.Shards)
         {
-            if ((await store.FindAsync(ObjectKey.Join(prefix, shard.File), cancellation).ConfigureAwait(false))?.Size != shard.Bytes)
-                return false;
+            long? size = (await store.FindAsync(ObjectKey.Join(prefix, shard.File), cancellation).ConfigureAwait(false))?.Size;
+            if (size != shard.Bytes)
+                problems.Add(size is null ? $"shard '{shard.File}' is gone" : $"shard '{shard.File}' has {size} bytes, and its rank wrote {shard.Bytes}");
         }
 
-        return true;
+        return problems;
     }
 
     private async Task<string?> ShardProblemAsync(string prefix, CheckpointShard shard, IEnumerable<TensorSlice> slices, CancellationToken cancellation)

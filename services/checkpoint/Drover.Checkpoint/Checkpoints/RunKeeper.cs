@@ -166,7 +166,7 @@ internal sealed partial class RunKeeper(IObjectStore store, CheckpointVerifier v
 
     private async Task<bool> IsSoundAsync(StepFolder step, CancellationToken cancellation) =>
         await ManifestAsync(step, cancellation).ConfigureAwait(false) is { } manifest
-        && await verifier.LooksWholeAsync(step.Name.Prefix, manifest, cancellation).ConfigureAwait(false);
+        && (await verifier.SizeProblemsAsync(step.Name.Prefix, manifest, cancellation).ConfigureAwait(false)).Count == 0;
 
     private async Task<CheckpointManifest?> ManifestAsync(StepFolder step, CancellationToken cancellation)
     {

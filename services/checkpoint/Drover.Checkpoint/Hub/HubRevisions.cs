@@ -117,7 +117,7 @@ internal sealed class HubRevisions(IObjectStore store, ModelCatalog models, Chec
         try
         {
             if (revision is Main or Latest)
-                prefix = (await checkpoints.GetLatestAsync(run, cancellation).ConfigureAwait(false)).Name;
+                prefix = (await checkpoints.GetLatestAsync(run, verify: false, cancellation).ConfigureAwait(false)).Checkpoint.Name;
             else if (revision == Best)
                 prefix = RunKeys.Best(run);
             else if (StepOf(revision) is { } step)

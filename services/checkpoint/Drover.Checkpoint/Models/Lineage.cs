@@ -26,7 +26,7 @@ internal sealed class Lineage(IObjectStore store, CheckpointCatalog checkpoints)
         if (name.Length == 0)
             throw new DroverException(FailureCode.InvalidArgument, "NAME_MISSING", "name is empty; name a model (models/...), a checkpoint or run (runs/...), or a dataset (datasets/...).");
         if (name.Split('/') is ["runs", var run])
-            name = (await checkpoints.GetLatestAsync(run, cancellation).ConfigureAwait(false)).Name;
+            name = (await checkpoints.GetLatestAsync(run, verify: false, cancellation).ConfigureAwait(false)).Checkpoint.Name;
         var entries = new List<LineageEntry>();
         await AddAsync(entries, name, "", cancellation).ConfigureAwait(false);
         if (entries[0].State == LineageState.Missing)
