@@ -67,8 +67,9 @@ internal sealed class DroverProcesses : IAsyncDisposable
     /// <summary>Runs the command line to its end.</summary>
     public Task<(int Code, string Output, string Error)> CliAsync(params string[] args) => DroverPrograms.CliAsync(Gateway, Config, authority: null, args);
 
-    /// <summary>All lines of all logs.</summary>
-    public IEnumerable<string> LogLines => Directory.EnumerateFiles(_data, "*.log").SelectMany(File.ReadLines);
+    /// <summary>All lines of all logs, but for those that are being written.</summary>
+    public IEnumerable<string> LogLines => Directory.EnumerateFiles(_data, "*.log").Select(File.ReadAllText)
+        .SelectMany(text => text[..(text.LastIndexOf('\n') + 1)].Split('\n', StringSplitOptions.RemoveEmptyEntries));
 
     /// <summary>The end of every log, for a failing test to show.</summary>
     public string Logs() => DroverPrograms.LogsOf(_data, 30);
