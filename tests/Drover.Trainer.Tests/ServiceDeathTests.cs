@@ -76,14 +76,15 @@ public sealed class ServiceDeathTests
     {
         await using TrainerWorld world = await TrainerWorld.StartAsync();
         TrainingSpec spec = TrainerWorld.Spec("undamaged");
-        (spec.Steps, spec.CheckpointIntervalSteps) = (30, 5);
+        // Far apart: the one after the one that is damaged is not to be there yet when the kill comes.
+        (spec.Steps, spec.CheckpointIntervalSteps) = (180, 60);
         double[] expected = await world.TrainAsync(spec);
         spec.Name = "damaged";
         string job = await world.CreateAsync(spec);
         bool isKilled = false;
         List<JobEvent> events = await world.WatchAsync(job, update =>
         {
-            if (isKilled || update.CheckpointCommitted is not { Step: 15 } last)
+            if (isKilled || update.CheckpointCommitted is not { Step: 120 } last)
                 return Task.CompletedTask;
             isKilled = true;
             world.KillWorkers();
@@ -93,11 +94,11 @@ public sealed class ServiceDeathTests
         TrainingJob ended = await world.GetAsync(job);
         Assert.True(ended.Job.State == JobState.Succeeded, $"{ended.Job.State}: {ended.Job.Failure?.Message}\n{world.Logs()}");
         string[] told = [.. events.Where(e => e.Log is not null).Select(e => $"{e.Log.Severity}: {e.Log.Message}")];
-        Assert.Contains(told, line => line.StartsWith($"Warning: '{RunKeys.Checkpoint("damaged", 15)}' is damaged and passed over: ", StringComparison.Ordinal) && line.Contains(file, StringComparison.Ordinal));
-        Assert.Contains($"Info: Going on from '{RunKeys.Checkpoint("damaged", 10)}'.", told);
-        // Step 15 was saved anew over what was damaged, and nothing else came out than of the run that nobody touched.
+        Assert.Contains(told, line => line.StartsWith($"Warning: '{RunKeys.Checkpoint("damaged", 120)}' is damaged and passed over: ", StringComparison.Ordinal) && line.Contains(file, StringComparison.Ordinal));
+        Assert.Contains($"Info: Going on from '{RunKeys.Checkpoint("damaged", 60)}'.", told);
+        // Step 120 was saved anew over what was damaged, and nothing else came out than of the run that nobody touched.
         Assert.Equal(expected, TrainerWorld.Losses(events));
-        foreach (long step in new long[] { 15, 30 })
+        foreach (long step in new long[] { 120, 180 })
             Assert.True((await world.Checkpoints.VerifyCheckpointAsync(new VerifyCheckpointRequest { Name = RunKeys.Checkpoint("damaged", step) }, cancellationToken: Cancellation)).Intact);
     }
 

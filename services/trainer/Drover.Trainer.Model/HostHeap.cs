@@ -21,6 +21,19 @@ public static partial class HostHeap
         _ = mallopt(TrimThreshold, int.MaxValue);
     }
 
+    /// <summary>
+    /// Gives the pages of freed memory back, once. For the moment before something large and rare, such as the copy that a save writes: what steps
+    /// freed lies in pieces of their own sizes, and the next steps take from it again what they need.
+    /// </summary>
+    public static void GiveBackFreedMemory()
+    {
+        if (NativeLibrary.TryLoad("libc.so.6", out nint libc) && NativeLibrary.TryGetExport(libc, "malloc_trim", out _))
+            _ = malloc_trim(0);
+    }
+
     [LibraryImport("libc.so.6")]
     private static partial int mallopt(int parameter, int value);
+
+    [LibraryImport("libc.so.6")]
+    private static partial int malloc_trim(nuint keep);
 }

@@ -5,6 +5,7 @@ using Drover.Formats.Checkpoints;
 using Drover.Trainer.Collectives;
 using Drover.Trainer.Contract;
 using Drover.Trainer.Engine;
+using Drover.Trainer.Model;
 
 namespace Drover.Trainer.Worker;
 
@@ -17,9 +18,6 @@ internal sealed class CheckpointSaver(RankContext rank, TrainingEngine engine)
 {
     private const char Failed = '!';
 
-    // One copy of this rank's slices, kept from save to save: arrays of their own each time would be two copies until they are collected,
-    // and touching new memory takes longer than the copy.
-    private List<float[]>? _host;
     private Task<(WrittenShard Shard, double Seconds)>? _writing;
     private CheckpointManifest? _manifest;
     private double _copySeconds;
@@ -39,18 +37,23 @@ internal sealed class CheckpointSaver(RankContext rank, TrainingEngine engine)
     {
         long started = Stopwatch.GetTimestamp();
         string prefix = RunKeys.Checkpoint(manifest.Run, manifest.Step);
-        _host ??= [.. engine.SavedState.Select(slice => GC.AllocateUninitializedArray<float>(checked((int)slice.Count)))];
+        // What the last steps freed goes back first: the copy is then not on top of it.
+        HostHeap.GiveBackFreedMemory();
+        var copy = new HostCopy(engine.SavedState.Sum(slice => slice.Count));
         var slices = new List<CheckpointSlice>(engine.SavedState.Count);
-        foreach ((StateSlice slice, float[] values) in engine.SavedState.Zip(_host))
+        long next = 0;
+        foreach (StateSlice slice in engine.SavedState)
         {
-            engine.CopyState(slice, values);
-            slices.Add(new CheckpointSlice(slice.Kind, slice.Name, slice.GlobalShape, slice.Offset, slice.Shape, (first, target) => values.AsSpan((int)first, target.Length).CopyTo(target)));
+            long place = next;
+            engine.CopyState(slice, copy.Values(place, checked((int)slice.Count)));
+            slices.Add(new CheckpointSlice(slice.Kind, slice.Name, slice.GlobalShape, slice.Offset, slice.Shape, (first, target) => copy.Values(place + first, target.Length).CopyTo(target)));
+            next += slice.Count;
         }
 
         _manifest = manifest;
         LastStep = manifest.Step;
         _copySeconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
-        _writing = Task.Run(() => WriteAsync(prefix, slices));
+        _writing = Task.Run(() => WriteAsync(prefix, slices, copy));
     }
 
     /// <summary>Waits until every rank has written, then hands the checkpoint on to be published. Every rank calls it.</summary>
@@ -77,8 +80,9 @@ internal sealed class CheckpointSaver(RankContext rank, TrainingEngine engine)
         return new DroverException(FailureCode.ResourceExhausted, "CHECKPOINT_NOT_WRITTEN", $"The checkpoint of step {step} was not written: {problem[1..]}");
     }
 
-    private async Task<(WrittenShard Shard, double Seconds)> WriteAsync(string prefix, List<CheckpointSlice> slices)
+    private async Task<(WrittenShard Shard, double Seconds)> WriteAsync(string prefix, List<CheckpointSlice> slices, HostCopy copy)
     {
+        using HostCopy written = copy;
         long started = Stopwatch.GetTimestamp();
         WrittenShard shard = await CheckpointWriter.WriteShardAsync(rank.Store, prefix, rank.Collectives.Rank, slices, CancellationToken.None).ConfigureAwait(false);
         return (shard, Stopwatch.GetElapsedTime(started).TotalSeconds);
