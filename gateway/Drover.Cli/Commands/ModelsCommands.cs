@@ -24,11 +24,12 @@ internal static class ModelsCommands
               drover models list
             """).Does(ListAsync),
         new Command("import", """
-            Fetch a model from the Hugging Face Hub, or what answers as it does, into the object store. A broken import goes on where it was.
+            Fetch a model from the Hugging Face Hub, what answers as it does, or another bucket, into the object store. A broken import goes on where it was.
 
             Example:
               drover models import llama-1b meta-llama/Llama-3.2-1B
               drover models import ours runs/my-run --revision step-1000 --address http://other:7581
+              drover models import llama team/llama-1b --address s3://models
             """) { Name, Repository, Revision, Address, JobStart.Detach }.Does(ImportAsync),
         new Command("delete", """
             Remove a model; refused while a run that began from it may need it.
