@@ -8,17 +8,23 @@ using Drover.Protocol.Gateway.V1;
 using Drover.Protocol.Tokenizer.V1;
 using Grpc.Core;
 
+if (args is not [string file, string size])
+{
+    await Console.Error.WriteLineAsync("usage: dotnet run --project samples/clients/dotnet -- CORPUS.jsonl VOCABULARY_SIZE");
+    return 2;
+}
+
 try
 {
     using var drover = DroverClient.FromEnvironment();
-    string corpus = await drover.UploadAsync(args[0]);
+    string corpus = await drover.UploadAsync(file);
     var spec = new PipelineSpec
     {
         Name = "sample",
         Inputs = { ["corpus"] = corpus },
         Steps =
         {
-            new PipelineStep { Name = "learn", TrainTokenizer = new TokenizerTrainingSpec { Sources = { "${inputs.corpus}" }, VocabularySize = int.Parse(args[1], CultureInfo.InvariantCulture) } },
+            new PipelineStep { Name = "learn", TrainTokenizer = new TokenizerTrainingSpec { Sources = { "${inputs.corpus}" }, VocabularySize = int.Parse(size, CultureInfo.InvariantCulture) } },
         },
     };
     // The same request id twice is one pipeline: safe to send again when the answer was lost.
