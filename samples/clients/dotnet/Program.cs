@@ -49,6 +49,8 @@ try
 }
 catch (RpcException e)
 {
-    await Console.Error.WriteLineAsync($"error: {e.Status.Detail}");
+    await Console.Error.WriteLineAsync(e.StatusCode == StatusCode.Unavailable
+        ? $"error: the gateway does not answer ({e.Status.Detail}). Is it there? DROVER_GATEWAY has its address."
+        : $"error: {e.Status.Detail}");
     return 1;
 }
