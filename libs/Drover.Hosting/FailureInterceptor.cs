@@ -34,7 +34,7 @@ public sealed partial class FailureInterceptor(ILogger<FailureInterceptor> logge
     {
         try
         {
-            return await continuation(requestStream, context).ConfigureAwait(false);
+            return await continuation(new RequestStream<TRequest>(requestStream), context).ConfigureAwait(false);
         }
         catch (Exception e) when (e is not RpcException)
         {
@@ -61,7 +61,7 @@ public sealed partial class FailureInterceptor(ILogger<FailureInterceptor> logge
     {
         try
         {
-            await continuation(requestStream, responseStream, context).ConfigureAwait(false);
+            await continuation(new RequestStream<TRequest>(requestStream), responseStream, context).ConfigureAwait(false);
         }
         catch (Exception e) when (e is not RpcException)
         {

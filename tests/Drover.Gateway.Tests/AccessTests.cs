@@ -74,6 +74,7 @@ public sealed class AccessTests : IDisposable
     [Theory]
     [InlineData("/drover.gateway.v1.GatewayService/GetPipeline")]
     [InlineData("/drover.tokenizer.v1.TokenizerService/Encode")]
+    [InlineData("/drover.gateway.v1.GatewayService/UploadInput")]
     public async Task A_message_that_cannot_be_read_is_refused_with_the_reason(string rpc)
     {
         await using GatewayFixture gateway = await StartAsync();
