@@ -28,7 +28,7 @@ public sealed class UncachedWriterTests
             writer.Write(expected.AsSpan(at, count));
         }
 
-        await writer.FinishAsync();
+        writer.Finish();
         Assert.Equal(length, writer.Written);
         // By the same file, as it is stored, at a place that no disk reads directly.
         byte[] found = new byte[length];

@@ -50,7 +50,7 @@ internal sealed class ShardWriter(IObjectStore store, BuildPlan plan, int task, 
     private void Close()
     {
         DatasetShard shard = _writer!.Finish();
-        _bytes!.FinishAsync().GetAwaiter().GetResult();
+        _bytes!.Finish();
         shard = shard with { File = HuggingFaceDatasetFiles.ShardName(plan.FirstTask + task, _shards.Count, shard.Xxh128) };
         StoredOnce.Put(store, ObjectKey.Join(plan.Dataset, shard.File), _file!, shard.Bytes, cancellation);
         _shards.Add(shard);

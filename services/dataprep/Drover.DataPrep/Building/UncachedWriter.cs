@@ -27,37 +27,20 @@ internal sealed partial class UncachedWriter : ForwardWriteStream
     private int _filled;
     private bool _isUncached;
 
-    /// <param name="file">Empty, and written by nothing else until <see cref="FinishAsync"/>; it stays open.</param>
+    /// <param name="file">Empty, and written by nothing else until <see cref="Finish"/>; it stays open.</param>
     public UncachedWriter(FileStream file) => _file = file.SafeFileHandle;
 
-    /// <summary>Where the next bytes go; never empty.</summary>
-    public Memory<byte> Free => _filling[_filled..];
-
-    /// <summary>Takes bytes that were put into <see cref="Free"/>.</summary>
-    /// <exception cref="IOException">Of a block before: the disk is full.</exception>
-    public async ValueTask AdvanceAsync(int count)
-    {
-        (_filled, Written) = (_filled + count, Written + count);
-        if (_filled < BlockBytes)
-            return;
-        await _writing.ConfigureAwait(false);
-        (_filling, _leaving) = (_leaving, _filling);
-        _filled = 0;
-        long offset = Written - BlockBytes;
-        Memory<byte> block = _leaving;
-        _writing = Task.Run(() => WriteBlock(block, offset));
-    }
-
     /// <inheritdoc />
+    /// <exception cref="IOException">Of a block before: the disk is full.</exception>
     public override void Write(ReadOnlySpan<byte> buffer)
     {
         while (!buffer.IsEmpty)
         {
-            int count = Math.Min(buffer.Length, Free.Length);
-            buffer[..count].CopyTo(Free.Span);
-            ValueTask taken = AdvanceAsync(count);
-            if (!taken.IsCompletedSuccessfully)
-                taken.AsTask().GetAwaiter().GetResult();
+            int count = Math.Min(buffer.Length, BlockBytes - _filled);
+            buffer[..count].CopyTo(_filling.Span[_filled..]);
+            (_filled, Written) = (_filled + count, Written + count);
+            if (_filled == BlockBytes)
+                WriteFilled();
             buffer = buffer[count..];
         }
     }
@@ -66,9 +49,9 @@ internal sealed partial class UncachedWriter : ForwardWriteStream
     public override void Write(byte[] buffer, int offset, int count) => Write(buffer.AsSpan(offset, count));
 
     /// <summary>Writes what is left; the file is then like any other. It is not flushed: the end of it may be in the cache.</summary>
-    public async Task FinishAsync()
+    public void Finish()
     {
-        await _writing.ConfigureAwait(false);
+        _writing.GetAwaiter().GetResult();
         SetUncached(false);
         RandomAccess.Write(_file, _filling.Span[.._filled], Written - _filled);
         _filled = 0;
@@ -86,6 +69,17 @@ internal sealed partial class UncachedWriter : ForwardWriteStream
         }
 
         base.Dispose(disposing);
+    }
+
+    // The block before has to be away: its memory is filled next.
+    private void WriteFilled()
+    {
+        _writing.GetAwaiter().GetResult();
+        (_filling, _leaving) = (_leaving, _filling);
+        _filled = 0;
+        long offset = Written - BlockBytes;
+        Memory<byte> block = _leaving;
+        _writing = Task.Run(() => WriteBlock(block, offset));
     }
 
     private void WriteBlock(Memory<byte> block, long offset)
