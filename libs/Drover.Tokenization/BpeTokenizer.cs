@@ -1,6 +1,5 @@
 using System.Buffers;
 using System.Text;
-using System.Text.Unicode;
 using Drover.Errors;
 using Drover.Formats.SentencePiece;
 
@@ -68,7 +67,7 @@ internal abstract class BpeTokenizer : ITextTokenizer
 
     public void Encode(ReadOnlySpan<byte> utf8, TokenBuffer ids)
     {
-        if (Utf8.IsValid(utf8))
+        if (Utf8Validity.IsValid(utf8))
             EncodeValid(utf8, ids, atStart: true);
         else
             ids.Add(Encode(Encoding.UTF8.GetString(utf8)));

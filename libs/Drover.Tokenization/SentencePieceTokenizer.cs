@@ -18,6 +18,7 @@ internal sealed class SentencePieceTokenizer : BpeTokenizer
     public const char Space = '▁';
     private const int Alone = 0x10000;
     private const int CountAt = 3;
+    private const int MostOnStack = 64;
     private readonly int[] _characters = new int[Alone];
 
     // Of each character alone: its one to three ids and, last, how many they are. Nothing is to be guessed about which it is.
@@ -90,10 +91,10 @@ internal sealed class SentencePieceTokenizer : BpeTokenizer
         {
             // The prefix goes with the text's first part.
             done = CutAfter(utf8, 0, ' ');
-            byte[] first = new byte[done + 1];
+            Span<byte> first = done < MostOnStack ? stackalloc byte[MostOnStack] : new byte[done + 1];
             first[0] = (byte)' ';
-            utf8[..done].CopyTo(first.AsSpan(1));
-            EncodePart(first, first.Length, workspace, ids);
+            utf8[..done].CopyTo(first[1..]);
+            EncodePart(first[..(done + 1)], first.Length, workspace, ids);
         }
 
         EncodeText(utf8, done, workspace, ids);

@@ -14,6 +14,9 @@ public sealed class TokenBuffer
     /// <summary>The ids; valid until the next change.</summary>
     public ReadOnlySpan<int> Ids => _ids.AsSpan(0, Count);
 
+    /// <summary>The same.</summary>
+    public ReadOnlyMemory<int> Memory => _ids.AsMemory(0, Count);
+
     /// <summary>Forgets all ids.</summary>
     public void Clear() => Count = 0;
 

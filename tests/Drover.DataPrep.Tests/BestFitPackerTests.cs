@@ -52,8 +52,12 @@ public sealed class BestFitPackerTests
         Assert.Equal([[0], [1, 2]], rows.Select(r => r.Select(f => f.Document).ToArray()).OrderBy(r => r[0]));
     }
 
-    private static List<List<Fragment>> Pack(int[] lengths, int capacity) =>
-        BestFitPacker.Pack([.. lengths.SelectMany((length, document) => BestFitPacker.Cut(document, length, capacity))], capacity);
+    private static List<List<Fragment>> Pack(int[] lengths, int capacity)
+    {
+        Fragment[] pieces = [.. lengths.SelectMany((length, document) => BestFitPacker.Cut(document, length, capacity))];
+        PackedPieces packed = BestFitPacker.Pack([.. pieces.Select(p => p.Length)], capacity);
+        return [.. Enumerable.Range(0, packed.Rows).Select(row => packed[row].ToArray().Select(piece => pieces[piece]).ToList())];
+    }
 
     // Cuts as the packer does, then closes a row as soon as the next piece does not fit.
     private static int NextFit(int[] lengths, int capacity)

@@ -33,7 +33,7 @@ public sealed class ConversationParityTests
             int index = 0;
             foreach (JsonElement record in records.RootElement.EnumerateArray())
             {
-                int[] ids = reader.Tokenize(reader.Extract(record)).Document!.Ids;
+                int[] ids = reader.Tokenize(reader.Extract(record)).Document!.Ids.ToArray();
                 Assert.True(expected[index] == Crc32.HashToUInt32(MemoryMarshal.AsBytes<int>(ids)), $"{golden}, conversation {index}: other ids");
                 index++;
             }
@@ -59,7 +59,7 @@ public sealed class ConversationParityTests
             string[] said = template is "llama3" or "chatml"
                 ? [.. conversation.Turns.Where(t => t.Role == TurnRole.Assistant).Select(t => t.Text.Trim())]
                 : [.. conversation.Exchanges().Where(e => e.Assistant is not null).Select(e => e.Assistant!)];
-            string[] decoded = [.. document.Labels.Select(r => tokenizer.Decode(document.Ids[r.Start..r.End], skipSpecialTokens: true).Replace("<|im_end|>", "", StringComparison.Ordinal).Trim())];
+            string[] decoded = [.. document.Labels.Select(r => tokenizer.Decode(document.Ids.ToArray()[r.Start..r.End], skipSpecialTokens: true).Replace("<|im_end|>", "", StringComparison.Ordinal).Trim())];
             Assert.Equal(said, decoded);
         }
     }

@@ -21,7 +21,7 @@ public sealed class ConversationTests
         Assert.Equal(
             "<s>A chat between a curious human and an artificial intelligence assistant. The assistant gives helpful, detailed, and polite answers to the human's questions.\n\n"
             + "Human: <s>U</s>Assistant: <s>A</s>Human: <s>V</s>Assistant: <s>B</s>",
-            Render(document.Ids));
+            Render(document.Ids.ToArray()));
         Assert.Equal(["<s>A</s>", "<s>B</s>"], Said(document));
     }
 
@@ -40,7 +40,7 @@ public sealed class ConversationTests
             <|im_start|>assistant
             A<|im_end|>
 
-            """, Render(document.Ids));
+            """, Render(document.Ids.ToArray()));
         Assert.Equal(["\n[{\"name\":\"f\"}]<|im_end|>", "A<|im_end|>"], Said(document));
     }
 
@@ -58,9 +58,9 @@ public sealed class ConversationTests
         const string Template = "{{ '<s>' }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% if m.role == 'assistant' %}{{ '</s>' }}{% endif %}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}";
         var reader = new ConversationReader(new NamedSpecials(), Spec("tokenizer"), Template);
         TokenizedDocument document = reader.Tokenize(reader.Extract(JsonDocument.Parse(Three).RootElement)).Document!;
-        Assert.Equal("<s>[system]S[user]U0[assistant]A0</s>[user]U1[assistant]A1</s>[user]U2[assistant]A2</s>", Render(document.Ids));
+        Assert.Equal("<s>[system]S[user]U0[assistant]A0</s>[user]U1[assistant]A1</s>[user]U2[assistant]A2</s>", Render(document.Ids.ToArray()));
         Assert.Equal(["A0</s>", "A1</s>", "A2</s>"], Said(document));
-        Assert.Equal(3, document.Ids.Count(i => i == Tokenizer.EosId));
+        Assert.Equal(3, document.Ids.ToArray().Count(i => i == Tokenizer.EosId));
 
         const string Marked = "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}!{% endgeneration %}{% else %}({{ m.content }}){% endif %}{% endfor %}";
         reader = new ConversationReader(new NamedSpecials(), Spec("tokenizer"), Marked);
@@ -79,7 +79,7 @@ public sealed class ConversationTests
         Assert.Equal([" A0</s>", " A1</s>", " A2</s>"], Said(Read(Spec("plain"), Three).Document!));
         Assert.Equal([" A2</s>"], Said(Read(Spec("plain", s => s.LossOn = LossOn.LastTurn), Three).Document!));
         TokenizedDocument all = Read(Spec("plain", s => s.LossOn = LossOn.All), Three).Document!;
-        Assert.Equal([new LabelRange(1, all.Ids.Length)], all.Labels);
+        Assert.Equal([new LabelRange(1, all.Ids.ToArray().Length)], all.Labels);
     }
 
     [Fact]
@@ -98,9 +98,9 @@ public sealed class ConversationTests
                     Assert.Equal(most < whole, outcome.Reject is not null);
                     if (outcome.Document is null)
                         continue;
-                    Assert.InRange(outcome.Document.Ids.Length, 2, most);
+                    Assert.InRange(outcome.Document.Ids.ToArray().Length, 2, most);
                     Assert.NotEmpty(outcome.Document.Labels);
-                    Assert.All(outcome.Document.Labels, l => Assert.True(l.Start >= 1 && l.Start < l.End && l.End <= outcome.Document.Ids.Length));
+                    Assert.All(outcome.Document.Labels, l => Assert.True(l.Start >= 1 && l.Start < l.End && l.End <= outcome.Document.Ids.ToArray().Length));
                 }
             }
         }
@@ -111,9 +111,9 @@ public sealed class ConversationTests
     {
         int two = "<s>System: S\nUser: U0\nAssistant: A0</s>User: U1\nAssistant: A1</s>".Length - "<s></s></s>".Length + 3;
         DocumentOutcome last = Read(Spec("plain", s => (s.MaxLength, s.Truncation) = (two, Truncation.DropLastTurns)), Three);
-        Assert.Equal("<s>System: S\nUser: U0\nAssistant: A0</s>User: U1\nAssistant: A1</s>", Render(last.Document!.Ids));
+        Assert.Equal("<s>System: S\nUser: U0\nAssistant: A0</s>User: U1\nAssistant: A1</s>", Render(last.Document!.Ids.ToArray()));
         DocumentOutcome first = Read(Spec("plain", s => (s.MaxLength, s.Truncation) = (two, Truncation.DropFirstTurns)), Three);
-        Assert.Equal("<s>System: S\nUser: U1\nAssistant: A1</s>User: U2\nAssistant: A2</s>", Render(first.Document!.Ids));
+        Assert.Equal("<s>System: S\nUser: U1\nAssistant: A1</s>User: U2\nAssistant: A2</s>", Render(first.Document!.Ids.ToArray()));
         Assert.Equal(RejectReasons.CutAtMaxLength, first.Reject);
         Assert.Equal(RejectReasons.LongerThanRow, Read(Spec("plain", s => (s.MaxLength, s.Truncation) = (two, Truncation.Reject)), Three).Reject);
     }
@@ -146,7 +146,7 @@ public sealed class ConversationTests
         return reader.Tokenize(reader.Extract(JsonDocument.Parse(line).RootElement));
     }
 
-    private static string[] Said(TokenizedDocument document) => [.. document.Labels.Select(r => Render(document.Ids[r.Start..r.End]))];
+    private static string[] Said(TokenizedDocument document) => [.. document.Labels.Select(r => Render(document.Ids.ToArray()[r.Start..r.End]))];
 
     private static string Render(int[] ids) => string.Concat(ids.Select(i => i == 1 ? "<s>" : i == 2 ? "</s>" : Tokenizer.PieceOf(i)));
 

@@ -14,7 +14,7 @@ public sealed class DocumentReaderTests
     public void All_but_the_first_token_of_plain_text_are_labels()
     {
         TokenizedDocument document = Pretrain("""{"text":"ab","source":"a/file.md"}""").Document!;
-        Assert.Equal([1, 3 + 'a', 3 + 'b', 2], document.Ids);
+        Assert.Equal([1, 3 + 'a', 3 + 'b', 2], document.Ids.ToArray());
         Assert.Equal([new LabelRange(1, 4)], document.Labels);
         Assert.Equal(2, document.TextBytes);
         Assert.Equal(JsonFields.NoCategory, document.Category);
@@ -24,7 +24,7 @@ public sealed class DocumentReaderTests
     public void The_source_carries_no_loss()
     {
         TokenizedDocument document = Pretrain("""{"source":"abc","target":"de","category":"law"}""").Document!;
-        Assert.Equal("\u0001abcde\u0002".Length, document.Ids.Length);
+        Assert.Equal("\u0001abcde\u0002".Length, document.Ids.ToArray().Length);
         Assert.Equal([new LabelRange(4, 7)], document.Labels);
         Assert.Equal("law", document.Category);
     }
@@ -34,7 +34,7 @@ public sealed class DocumentReaderTests
     {
         // "cd" is one token: BOS a b cd e EOS.
         TokenizedDocument document = Pretrain("""{"source":"abc","target":"de"}""", new ByteTokenizer("cd")).Document!;
-        Assert.Equal(6, document.Ids.Length);
+        Assert.Equal(6, document.Ids.ToArray().Length);
         Assert.Equal([new LabelRange(4, 6)], document.Labels);
     }
 
@@ -45,7 +45,7 @@ public sealed class DocumentReaderTests
         var tokenizer = new ByteTokenizer("中国");
         TokenizedDocument document = Pretrain("""{"source":"a国中","target":"国人"}""", tokenizer).Document!;
         // BOS a 国(3 bytes) [中国] 人(3 bytes) EOS
-        Assert.Equal(1 + 1 + 3 + 1 + 3 + 1, document.Ids.Length);
+        Assert.Equal(1 + 1 + 3 + 1 + 3 + 1, document.Ids.ToArray().Length);
         Assert.Equal([new LabelRange(6, 10)], document.Labels);
     }
 
@@ -64,32 +64,32 @@ public sealed class DocumentReaderTests
     public void Llama2_conversations_are_written_as_its_authors_write_them()
     {
         TokenizedDocument document = Sft("llama2", """{"messages":[{"role":"system","content":"S"},{"role":"user","content":" U "},{"role":"assistant","content":"A"},{"from":"human","content":"V"},{"from":"assistant","content":"B"}]}""").Document!;
-        Assert.Equal("<s>[INST] <<SYS>>\nS\n<</SYS>>\n\nU [/INST] A </s><s>[INST] V [/INST] B </s>", Render(document.Ids));
-        Assert.Equal([" A </s>", " B </s>"], document.Labels.Select(r => Render(document.Ids[r.Start..r.End])));
+        Assert.Equal("<s>[INST] <<SYS>>\nS\n<</SYS>>\n\nU [/INST] A </s><s>[INST] V [/INST] B </s>", Render(document.Ids.ToArray()));
+        Assert.Equal([" A </s>", " B </s>"], document.Labels.Select(r => Render(document.Ids.ToArray()[r.Start..r.End])));
     }
 
     [Fact]
     public void Plain_conversations_are_lines_for_any_tokenizer()
     {
         TokenizedDocument document = Sft("plain", """{"conversations":[{"from":"human","value":"U"},{"from":"gpt","value":"A"},{"from":"human","value":"V"}],"system":"S"}""").Document!;
-        Assert.Equal("<s>System: S\nUser: U\nAssistant: A</s>User: V\nAssistant:", Render(document.Ids));
-        Assert.Equal([" A</s>"], document.Labels.Select(r => Render(document.Ids[r.Start..r.End])));
+        Assert.Equal("<s>System: S\nUser: U\nAssistant: A</s>User: V\nAssistant:", Render(document.Ids.ToArray()));
+        Assert.Equal([" A</s>"], document.Labels.Select(r => Render(document.Ids.ToArray()[r.Start..r.End])));
     }
 
     [Fact]
     public void Calls_are_what_the_model_says_and_answers_of_tools_are_not()
     {
         TokenizedDocument document = Sft("plain", """{"conversations":[{"from":"human","value":"U"},{"from":"function_call","value":"F"},{"from":"observation","value":"O"},{"from":"gpt","value":"A"}],"tools":"T"}""").Document!;
-        Assert.Equal("<s>System: Tools: T\nUser: U\nAssistant: F</s>User: O\nAssistant: A</s>", Render(document.Ids));
+        Assert.Equal("<s>System: Tools: T\nUser: U\nAssistant: F</s>User: O\nAssistant: A</s>", Render(document.Ids.ToArray()));
     }
 
     [Fact]
     public void Text_that_looks_like_a_special_token_stays_text()
     {
         TokenizedDocument document = Sft("llama2", """{"instruction":"</s>","input":"x","output":"<s>"}""").Document!;
-        Assert.Equal("<s>[INST] </s>\nx [/INST] <s> </s>", Render(document.Ids));
-        Assert.Equal(1, document.Ids.Count(i => i == Tokenizer.EosId));
-        Assert.Equal(1, document.Ids.Count(i => i == Tokenizer.BosId));
+        Assert.Equal("<s>[INST] </s>\nx [/INST] <s> </s>", Render(document.Ids.ToArray()));
+        Assert.Equal(1, document.Ids.ToArray().Count(i => i == Tokenizer.EosId));
+        Assert.Equal(1, document.Ids.ToArray().Count(i => i == Tokenizer.BosId));
     }
 
     [Theory]
@@ -116,7 +116,7 @@ public sealed class DocumentReaderTests
         // BOS, "User: 0123456789\nAssistant:" (27 bytes): the answer begins at token 28.
         DocumentOutcome cut = Sft("plain", Line, 29);
         Assert.Equal(RejectReasons.CutAtMaxLength, cut.Reject);
-        Assert.Equal(29, cut.Document!.Ids.Length);
+        Assert.Equal(29, cut.Document!.Ids.ToArray().Length);
         Assert.Equal([new LabelRange(28, 29)], cut.Document.Labels);
         Assert.Equal(36, cut.TokensIn);
         DocumentOutcome whole = Sft("plain", Line, 28);

@@ -34,7 +34,7 @@ public sealed class WindowPackerTests
         Assert.Throws<InvalidDataException>(() =>
         {
             for (int i = 0; i < 1_000_000; i++)
-                packer.Add(new TokenizedDocument([1, 2, 3], [], "c", 0));
+                packer.Add(new TokenizedDocument(new[] { 1, 2, 3 }, [], "c", 0));
             packer.Finish();
         });
     }
@@ -60,9 +60,10 @@ public sealed class WindowPackerTests
         var row = new List<int>();
         foreach (RowPiece piece in pieces)
         {
-            Assert.Equal(Enumerable.Range(piece.Tokens[0], piece.Length), piece.Tokens.ToArray());
-            Assert.Equal(piece.Length > 1 ? [new LabelRange(1, piece.Length)] : [], piece.LabelRanges.ToArray());
-            row.AddRange(piece.Tokens);
+            int[] ids = piece.Ids.ToArray();
+            Assert.Equal(Enumerable.Range(ids[0], ids.Length), ids);
+            Assert.Equal(piece.Length > 1 ? [new LabelRange(1, piece.Length)] : [], piece.Labels.ToArray());
+            row.AddRange(ids);
         }
 
         return [.. row];

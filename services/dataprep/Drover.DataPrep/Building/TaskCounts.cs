@@ -60,9 +60,9 @@ internal sealed record TaskCounts
     public void AddReject(string reason, long tokens) =>
         Rejects[reason] = (Rejects.TryGetValue(reason, out RejectTotals? before) ? before : new RejectTotals(0, 0)) + new RejectTotals(1, tokens);
 
-    public void AddDocument(string language, int tokens)
+    /// <summary>Counts a document by its length.</summary>
+    public void AddDocument(int tokens)
     {
-        Languages[language] = Languages.GetValueOrDefault(language) + 1;
         DocumentTokens[System.Numerics.BitOperations.Log2((uint)Math.Max(1, tokens - 1)) + (tokens > 1 ? 1 : 0)]++;
     }
 

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Drover.DataPrep.Documents;
 using Drover.DataPrep.Rows;
 using Drover.Formats.Datasets;
@@ -17,6 +18,7 @@ internal sealed class TaskOutput : IDisposable
     private readonly RejectLog _rejects;
     private readonly TaskCounts _counts = new();
     private readonly CategorySums _categories = new();
+    private readonly Dictionary<string, long> _languages = [];
     // Of the thread that packs.
     private readonly CategorySums _inRows = new();
     // Where a document is from, for what a packer rejects of it.
@@ -55,10 +57,17 @@ internal sealed class TaskOutput : IDisposable
         if (outcome.Document is null)
             return;
         _counts.TextBytes += outcome.Document.TextBytes;
-        _counts.AddDocument(raw.Language, kept);
+        _counts.AddDocument(kept);
+        CollectionsMarshal.GetValueRefOrAddDefault(_languages, raw.Language, out _)++;
+        TokenizedDocument document = outcome.Document;
         if (_plan.Settings.Packing == Packing.Seed)
-            _places[outcome.Document] = place;
-        _packer.Add(outcome.Document);
+        {
+            // Its packer keeps all documents to the end.
+            document = document with { Ids = document.Ids.ToArray() };
+            _places[document] = place;
+        }
+
+        _packer.Add(document);
     }
 
     /// <summary>Takes a record that holds no document.</summary>
@@ -78,6 +87,8 @@ internal sealed class TaskOutput : IDisposable
     {
         _categories.AddTo(_counts);
         _inRows.AddTo(_counts);
+        foreach ((string language, long documents) in _languages)
+            _counts.Languages.Add(language, documents);
         ShardSource[] from = [.. _plan.Tasks[_task].Pieces.Select(p => new ShardSource(_plan.Sources[p.Source].Key, p.FirstLine, p.Length))];
         return new CompletionRecord { SpecHash = _plan.SpecHash, Task = _task, Shards = [.. _shards.Finish().Select(s => s with { From = from })], Rejects = _rejects.Finish(), Counts = _counts };
     }
@@ -112,13 +123,14 @@ internal sealed class TaskOutput : IDisposable
         int at = 0;
         foreach (ref readonly RowPiece piece in pieces)
         {
-            piece.Tokens.CopyTo(ids[at..]);
+            ReadOnlySpan<int> tokens = piece.Ids.Span;
+            tokens.CopyTo(ids[at..]);
             Span<int> rest = labels.Slice(at, piece.Length);
             int done = 0, labelled = 0;
-            foreach (LabelRange range in piece.LabelRanges)
+            foreach (LabelRange range in piece.Labels.Span)
             {
                 rest[done..range.Start].Fill(PackedRow.Ignored);
-                piece.Tokens[range.Start..range.End].CopyTo(rest[range.Start..]);
+                tokens[range.Start..range.End].CopyTo(rest[range.Start..]);
                 labelled += range.End - range.Start;
                 done = range.End;
             }

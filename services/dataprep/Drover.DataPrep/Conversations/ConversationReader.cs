@@ -90,7 +90,7 @@ internal sealed class ConversationReader : IDocumentReader
         LabelRange[] labels = [.. whole.Labels.Where(r => r.Start < most).Select(r => r with { End = Math.Min(r.End, most) })];
         if (labels.Length == 0)
             return Rejected(whole, RejectReasons.NoLabelInRow, "what carries loss begins after its end");
-        int[] kept = whole.Ids[..most];
+        int[] kept = whole.Ids[..most].ToArray();
         long bytes = Encoding.UTF8.GetByteCount(_tokenizer.Decode(kept, skipSpecialTokens: true));
         return new DocumentOutcome(new TokenizedDocument(kept, labels, whole.Category, Math.Min(bytes, whole.TextBytes)), whole.Ids.Length, RejectReasons.CutAtMaxLength,
             $"{Length(whole)}: the last {whole.Ids.Length - most} are not in it");

@@ -58,12 +58,10 @@ internal sealed class PretrainReader : IDocumentReader
         _ids.Add(_bos);
         _tokenizer.Encode(text.Utf8.Span, _ids);
         _ids.Add(_eos);
-        int[] tokens = GC.AllocateUninitializedArray<int>(_ids.Count);
-        _ids.Ids.CopyTo(tokens);
-        int head = text.SourceBytes > 0 ? LabelBoundary.Find(_tokenizer, tokens[_bos.Length..^_eos.Length], text.Source) : 0;
+        int head = text.SourceBytes > 0 ? LabelBoundary.Find(_tokenizer, _ids.Ids[_bos.Length..^_eos.Length].ToArray(), text.Source) : 0;
         int first = Math.Max(1, head + _bos.Length);
-        LabelRange[] labels = first < tokens.Length ? [new LabelRange(first, tokens.Length)] : [];
-        return DocumentOutcome.Whole(new TokenizedDocument(tokens, labels, text.Category, text.Utf8.Length));
+        LabelRange[] labels = first < _ids.Count ? [new LabelRange(first, _ids.Count)] : [];
+        return DocumentOutcome.Whole(new TokenizedDocument(_ids.Memory, labels, text.Category, text.Utf8.Length));
     }
 
     private bool Fits(PretrainText text) => _takesEmpty || !text.IsBlank;

@@ -1,11 +1,11 @@
 namespace Drover.DataPrep.Documents;
 
 /// <summary>A document or conversation as token ids.</summary>
-/// <param name="Ids">BOS and EOS included.</param>
+/// <param name="Ids">BOS and EOS included. Valid until its reader makes tokens of the next.</param>
 /// <param name="Labels">Which of them carry loss: ranges in rising order, not touching index 0.</param>
 /// <param name="Category">What its tokens are counted under.</param>
 /// <param name="TextBytes">UTF-8 bytes of the text that <paramref name="Ids"/> stand for.</param>
-internal sealed record TokenizedDocument(int[] Ids, IReadOnlyList<LabelRange> Labels, string Category, long TextBytes);
+internal sealed record TokenizedDocument(ReadOnlyMemory<int> Ids, IReadOnlyList<LabelRange> Labels, string Category, long TextBytes);
 
 /// <summary>Tokens from <paramref name="Start"/> to before <paramref name="End"/>.</summary>
 internal readonly record struct LabelRange(int Start, int End);

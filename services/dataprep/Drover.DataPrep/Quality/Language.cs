@@ -43,8 +43,8 @@ internal static class Language
     /// <summary>The language of a text of valid UTF-8.</summary>
     public static string Of(ReadOnlySpan<byte> utf8)
     {
-        // Zeros behind the text, so that vectors may be read from any place in it.
-        Span<byte> head = stackalloc byte[MostBytes + Vector256<byte>.Count];
+        // Zeros behind the text, so that vectors may be read from any place in it and from the next.
+        Span<byte> head = stackalloc byte[MostBytes + (2 * Vector256<byte>.Count)];
         int length = Math.Min(utf8.Length, MostBytes);
         while (length < utf8.Length && (utf8[length] & 0xC0) == 0x80)
             length--;
@@ -106,43 +106,33 @@ internal static class Language
 
         public int Latin { get; private set; }
 
+        // 32 bytes at a time: of Latin and Chinese it is enough to count which bytes there are, whatever the order; other characters are looked at one
+        // by one. A byte that continues a character counts for nothing, so that a character may lie across two vectors.
         public static Letters Of(ReadOnlySpan<byte> text, int length)
         {
             Letters letters = default;
-            for (int at = 0; at < length;)
+            ref byte first = ref MemoryMarshal.GetReference(text);
+            for (int at = 0; at < length; at += Vector256<byte>.Count)
             {
-                Vector256<byte> bytes = Vector256.LoadUnsafe(ref MemoryMarshal.GetReference(text), (nuint)at);
-                uint wide = bytes.ExtractMostSignificantBits();
-                if ((wide & 1) == 0)
-                {
-                    int ascii = BitOperations.TrailingZeroCount(wide);
-                    uint isLetter = Vector256.LessThan((bytes | Vector256.Create((byte)0x20)) - Vector256.Create((byte)'a'), Vector256.Create((byte)26)).ExtractMostSignificantBits();
-                    int count = BitOperations.PopCount(ascii < 32 ? isLetter & ((1u << ascii) - 1) : isLetter);
-                    letters.All += count;
-                    letters.Latin += count;
-                    at += ascii;
+                Vector256<byte> bytes = Vector256.LoadUnsafe(ref first, (nuint)at);
+                int latin = BitOperations.PopCount(Vector256.LessThan((bytes | Vector256.Create((byte)0x20)) - Vector256.Create((byte)'a'), Vector256.Create((byte)26)).ExtractMostSignificantBits());
+                letters.All += latin;
+                letters.Latin += latin;
+                uint leads = Vector256.GreaterThanOrEqual(bytes, Vector256.Create((byte)0xC0)).ExtractMostSignificantBits();
+                if (leads == 0)
                     continue;
-                }
-
-                if (text[at] is >= 0xE5 and <= 0xE9)
+                // U+5000 to U+9FFF: nearly all of Chinese.
+                uint han = Vector256.LessThan(bytes - Vector256.Create((byte)0xE5), Vector256.Create((byte)5)).ExtractMostSignificantBits();
+                letters.All += BitOperations.PopCount(han);
+                letters._han += BitOperations.PopCount(han);
+                // Punctuation of Chinese: U+3000 to U+303F, and wide forms.
+                uint signs = (Vector256.Equals(bytes, Vector256.Create((byte)0xEF))
+                    | (Vector256.Equals(bytes, Vector256.Create((byte)0xE3)) & Vector256.Equals(Vector256.LoadUnsafe(ref first, (nuint)at + 1), Vector256.Create((byte)0x80)))).ExtractMostSignificantBits();
+                for (uint others = leads & ~(han | signs); others != 0; others &= others - 1)
                 {
-                    // U+5000 to U+9FFF: nearly all of Chinese.
-                    letters.All++;
-                    letters._han++;
-                    at += 3;
-                    continue;
+                    Rune.DecodeFromUtf8(text[(at + BitOperations.TrailingZeroCount(others))..], out Rune rune, out _);
+                    letters.Add(rune);
                 }
-
-                if (text[at] == 0xEF || (text[at] == 0xE3 && text[at + 1] == 0x80))
-                {
-                    // Punctuation of Chinese: U+3000 to U+303F, and wide forms.
-                    at += 3;
-                    continue;
-                }
-
-                Rune.DecodeFromUtf8(text[at..], out Rune rune, out int used);
-                letters.Add(rune);
-                at += used;
             }
 
             return letters;

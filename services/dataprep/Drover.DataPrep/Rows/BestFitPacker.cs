@@ -25,50 +25,65 @@ internal static class BestFitPacker
     }
 
     /// <summary>Packs stretches.</summary>
-    /// <param name="pieces">Each 1 to <paramref name="capacity"/> tokens.</param>
+    /// <param name="lengths">Of each, 1 to <paramref name="capacity"/> tokens.</param>
     /// <param name="capacity">Tokens of a row.</param>
-    /// <returns>The rows, each with its stretches in order.</returns>
-    public static List<List<Fragment>> Pack(IReadOnlyList<Fragment> pieces, int capacity)
+    public static PackedPieces Pack(ReadOnlySpan<int> lengths, int capacity)
     {
-        List<List<Fragment>> asGiven = BestFit(pieces, capacity);
-        // OrderBy is stable, so equal lengths keep their order.
-        List<List<Fragment>> longFirst = BestFit([.. pieces.OrderByDescending(p => p.Length)], capacity);
-        return longFirst.Count < asGiven.Count ? longFirst : asGiven;
+        PackedPieces asGiven = BestFit(lengths, [.. Enumerable.Range(0, lengths.Length)], capacity);
+        PackedPieces longFirst = BestFit(lengths, LongFirst(lengths, capacity), capacity);
+        return longFirst.Rows < asGiven.Rows ? longFirst : asGiven;
     }
 
-    private static List<List<Fragment>> BestFit(IReadOnlyList<Fragment> pieces, int capacity)
+    // Equal lengths keep their order.
+    private static int[] LongFirst(ReadOnlySpan<int> lengths, int capacity)
     {
-        var rows = new List<List<Fragment>>();
-        // Rows by the room they have left; a bit tells which sizes of room there are.
-        var byRoom = new Stack<int>?[capacity + 1];
+        int[] places = new int[capacity + 1];
+        foreach (int length in lengths)
+            places[capacity - length + 1]++;
+        for (int i = 1; i < places.Length; i++)
+            places[i] += places[i - 1];
+        int[] order = new int[lengths.Length];
+        for (int piece = 0; piece < lengths.Length; piece++)
+            order[places[capacity - lengths[piece]]++] = piece;
+        return order;
+    }
+
+    private static PackedPieces BestFit(ReadOnlySpan<int> lengths, int[] order, int capacity)
+    {
+        int rows = 0;
+        int[] rowOf = new int[order.Length];
+        // Of each size of room, the row that has it since last, and of that row the one that has it, too; a bit tells which sizes there are.
+        int[] last = new int[capacity + 1];
+        int[] other = new int[order.Length];
         ulong[] present = new ulong[(capacity / 64) + 1];
-        foreach (Fragment piece in pieces)
+        last.AsSpan().Fill(-1);
+        for (int i = 0; i < order.Length; i++)
         {
-            int room = SmallestFrom(present, piece.Length);
+            int length = lengths[order[i]];
+            int room = SmallestFrom(present, length);
             int row;
             if (room < 0)
             {
-                row = rows.Count;
+                row = rows++;
                 room = capacity;
-                rows.Add([]);
             }
             else
             {
-                Stack<int> stack = byRoom[room]!;
-                row = stack.Pop();
-                if (stack.Count == 0)
+                row = last[room];
+                last[room] = other[row];
+                if (last[room] < 0)
                     present[room / 64] &= ~(1UL << (room % 64));
             }
 
-            rows[row].Add(piece);
-            int left = room - piece.Length;
+            rowOf[i] = row;
+            int left = room - length;
             if (left == 0)
                 continue;
-            (byRoom[left] ??= new Stack<int>()).Push(row);
+            (other[row], last[left]) = (last[left], row);
             present[left / 64] |= 1UL << (left % 64);
         }
 
-        return rows;
+        return new PackedPieces(order, rowOf, rows);
     }
 
     private static int SmallestFrom(ulong[] present, int least)
@@ -83,4 +98,32 @@ internal static class BestFitPacker
             bits = present[word];
         }
     }
+}
+
+/// <summary>Which stretches are in which row.</summary>
+internal sealed class PackedPieces
+{
+    private readonly int[] _pieces;
+    private readonly int[] _ends;
+
+    /// <param name="order">Stretches as they were put into rows.</param>
+    /// <param name="rowOf">The row of each of <paramref name="order"/>.</param>
+    /// <param name="rows">How many rows there are.</param>
+    public PackedPieces(int[] order, int[] rowOf, int rows)
+    {
+        (_pieces, _ends) = (new int[order.Length], new int[rows + 1]);
+        foreach (int row in rowOf)
+            _ends[row + 1]++;
+        for (int row = 1; row <= rows; row++)
+            _ends[row] += _ends[row - 1];
+        int[] next = _ends[..rows];
+        for (int i = 0; i < order.Length; i++)
+            _pieces[next[rowOf[i]]++] = order[i];
+    }
+
+    /// <summary>Number of rows.</summary>
+    public int Rows => _ends.Length - 1;
+
+    /// <summary>Stretches of a row, in order, by their index.</summary>
+    public ReadOnlySpan<int> this[int row] => _pieces.AsSpan(_ends[row].._ends[row + 1]);
 }

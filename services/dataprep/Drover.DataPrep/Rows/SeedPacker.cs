@@ -18,6 +18,7 @@ internal sealed class SeedPacker(int capacity, int bins, RowTaker emit, Action<T
     private const int RowsOfBuffer = 8;
     private readonly List<TokenizedDocument> _documents = [];
 
+    /// <summary>Takes a document in memory of its own.</summary>
     public void Add(TokenizedDocument document) => _documents.Add(document);
 
     public void Dispose()

@@ -31,16 +31,16 @@ internal sealed class TokenBlock
                 AddLabel(range);
         }
 
-        Add(document.Ids.AsSpan(start, length), firstLabel, document.Category);
+        Add(document.Ids.Span.Slice(start, length), firstLabel, document.Category);
     }
 
     /// <summary>Copies a stretch from another block.</summary>
     public void Add(RowPiece piece)
     {
         int firstLabel = _labelCount;
-        foreach (LabelRange range in piece.LabelRanges)
+        foreach (LabelRange range in piece.Labels.Span)
             AddLabel(range);
-        Add(piece.Tokens, firstLabel, piece.Category);
+        Add(piece.Ids.Span, firstLabel, piece.Category);
     }
 
     /// <summary>Forgets everything; the stretches that were given are no longer valid.</summary>
@@ -55,7 +55,7 @@ internal sealed class TokenBlock
         if (ids.Length > _ids.Length)
             _ids = new int[ids.Length];
         ids.CopyTo(_ids.AsSpan(_idCount));
-        Pieces.Add(new RowPiece(_ids, _idCount, ids.Length, _labels, firstLabel, _labelCount - firstLabel, category));
+        Pieces.Add(new RowPiece(_ids.AsMemory(_idCount, ids.Length), _labels.AsMemory(firstLabel, _labelCount - firstLabel), category));
         _idCount += ids.Length;
     }
 

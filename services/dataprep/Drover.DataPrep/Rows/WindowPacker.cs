@@ -126,19 +126,20 @@ internal sealed class WindowPacker : IPacker
     private void Pack(bool isLast)
     {
         List<RowPiece> window = _window;
-        List<List<Fragment>> rows = BestFitPacker.Pack([.. window.Select((piece, i) => new Fragment(i, 0, piece.Length))], _capacity);
-        HashSet<int> waiting = isLast ? [] : Waiting(rows);
-        for (int row = 0; row < rows.Count; row++)
+        int[] lengths = [.. window.Select(p => p.Length)];
+        PackedPieces rows = BestFitPacker.Pack(lengths, _capacity);
+        HashSet<int> waiting = isLast ? [] : Waiting(rows, lengths);
+        for (int row = 0; row < rows.Rows; row++)
         {
             if (waiting.Contains(row))
                 continue;
             _row.Clear();
-            foreach (Fragment fragment in rows[row])
-                _row.Add(window[fragment.Document]);
+            foreach (int piece in rows[row])
+                _row.Add(window[piece]);
             _emit(CollectionsMarshal.AsSpan(_row));
         }
 
-        KeepWaiting(waiting.Order().SelectMany(row => rows[row]).Select(f => window[f.Document]));
+        KeepWaiting(waiting.Order().SelectMany(row => rows[row].ToArray()).Select(piece => window[piece]));
     }
 
     private void KeepWaiting(IEnumerable<RowPiece> pieces)
@@ -168,14 +169,24 @@ internal sealed class WindowPacker : IPacker
 
     private TokenBlock NewBlock() => _free.TryTake(out TokenBlock? block) ? block : new TokenBlock();
 
-    private HashSet<int> Waiting(List<List<Fragment>> rows)
+    private HashSet<int> Waiting(PackedPieces rows, int[] lengths)
     {
+        var open = new List<(int Row, int Tokens)>();
+        for (int row = 0; row < rows.Rows; row++)
+        {
+            int sum = 0;
+            foreach (int piece in rows[row])
+                sum += lengths[piece];
+            if (sum < FullEnough * _capacity)
+                open.Add((row, sum));
+        }
+
         var waiting = new HashSet<int>();
         long tokens = 0;
-        foreach ((int row, int length) in rows.Select((r, i) => (i, r.Sum(f => f.Length))).OrderBy(r => r.Item2))
+        foreach ((int row, int sum) in open.OrderBy(r => r.Tokens))
         {
-            tokens += length;
-            if (length >= FullEnough * _capacity || tokens > _windowTokens / 2)
+            tokens += sum;
+            if (tokens > _windowTokens / 2)
                 break;
             waiting.Add(row);
         }

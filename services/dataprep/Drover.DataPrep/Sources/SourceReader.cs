@@ -1,6 +1,6 @@
 using System.Buffers;
 using System.IO.Compression;
-using System.Text.Unicode;
+using Drover.Tokenization;
 using Drover.DataPrep.Building;
 using Drover.DataPrep.Documents;
 using Drover.Formats.Datasets;
@@ -113,7 +113,7 @@ internal sealed class SourceReader : IDisposable
         }
     }
 
-    private static SourceRecord Checked(long number, ReadOnlyMemory<byte> bytes, bool isText = false) => Utf8.IsValid(bytes.Span)
+    private static SourceRecord Checked(long number, ReadOnlyMemory<byte> bytes, bool isText = false) => Utf8Validity.IsValid(bytes.Span)
         ? new SourceRecord(number, bytes, isText, null)
         : new SourceRecord(number, new RejectedException(RejectReasons.InvalidUtf8, "the bytes are not UTF-8"));
 
