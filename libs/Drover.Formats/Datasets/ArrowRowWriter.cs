@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Runtime.InteropServices;
 using Apache.Arrow;
 using Apache.Arrow.Ipc;
@@ -17,6 +18,7 @@ public sealed class ArrowRowWriter : IDisposable
 
     // A batch ends early past this, so that its list offsets stay far from 2^31 whatever the row length is.
     private const int BatchTokens = 4 << 20;
+    private const int FirstBytes = 1 << 16;
     private const string InputIds = "input_ids";
     private const string Labels = "labels";
     private const string DocumentLengths = "document_lengths";
@@ -100,6 +102,8 @@ public sealed class ArrowRowWriter : IDisposable
         ((IAsyncResult)_writing).AsyncWaitHandle.WaitOne();
         _writer.Dispose();
         _target.Dispose();
+        _filling.Dispose();
+        _spare.Dispose();
     }
 
     private static Field ListOfInt32(string name) => new(name, new ListType(new Field("item", Int32Type.Default, nullable: true)), nullable: true);
@@ -130,7 +134,7 @@ public sealed class ArrowRowWriter : IDisposable
     }
 
     /// <summary>The columns of one record batch; they keep their memory for the next but one.</summary>
-    private sealed class Columns
+    private sealed class Columns : IDisposable
     {
         public Column InputIds { get; } = new();
 
@@ -147,9 +151,17 @@ public sealed class ArrowRowWriter : IDisposable
             Labels.Clear();
             DocumentLengths.Clear();
         }
+
+        public void Dispose()
+        {
+            InputIds.Dispose();
+            Labels.Dispose();
+            DocumentLengths.Dispose();
+        }
     }
 
-    private sealed class Column
+    // Its memory is of the pool: one shard after the other is written without new.
+    private sealed class Column : IDisposable
     {
         private byte[] _values = [];
         private byte[] _offsets = new byte[sizeof(int) * (BatchRows + 1)];
@@ -165,17 +177,32 @@ public sealed class ArrowRowWriter : IDisposable
         {
             int end = sizeof(int) * (Count + values);
             if (end > _values.Length)
-                System.Array.Resize(ref _values, Math.Max(end, 2 * _values.Length));
+                Grow(end);
             Span<int> list = MemoryMarshal.Cast<byte, int>(_values.AsSpan(sizeof(int) * Count, sizeof(int) * values));
             Count += values;
             MemoryMarshal.Cast<byte, int>(_offsets.AsSpan())[++_lists] = Count;
             return list;
         }
 
+        public void Dispose()
+        {
+            if (_values.Length > 0)
+                ArrayPool<byte>.Shared.Return(_values);
+            _values = [];
+        }
+
         public ListArray AsArray()
         {
             var values = new Int32Array(new ArrowBuffer(_values.AsMemory(0, sizeof(int) * Count)), ArrowBuffer.Empty, Count, nullCount: 0, offset: 0);
             return new ListArray(Schema.GetFieldByIndex(0).DataType, _lists, new ArrowBuffer(_offsets.AsMemory(0, sizeof(int) * (_lists + 1))), values, ArrowBuffer.Empty, nullCount: 0);
+        }
+
+        private void Grow(int bytes)
+        {
+            byte[] larger = ArrayPool<byte>.Shared.Rent(Math.Max(bytes, FirstBytes));
+            _values.AsSpan(0, sizeof(int) * Count).CopyTo(larger);
+            Dispose();
+            _values = larger;
         }
     }
 }

@@ -1,13 +1,18 @@
+using System.Collections.Concurrent;
 using Drover.DataPrep.Documents;
 
 namespace Drover.DataPrep.Rows;
 
 /// <summary>
 /// Stretches of documents one behind the other, in memory that is used again and again: a corpus passes through without a garbage collector
-/// having to move its tokens.
+/// having to move its tokens, and one task after the other without new memory.
 /// </summary>
 internal sealed class TokenBlock
 {
+    // Two windows' worth: what a worker uses, and some.
+    private const int MostKept = 48;
+    private static readonly ConcurrentBag<TokenBlock> Kept = [];
+
     private const int UsualTokens = 1 << 18;
     private int[] _ids = new int[UsualTokens];
     private LabelRange[] _labels = new LabelRange[1 << 10];
@@ -16,6 +21,24 @@ internal sealed class TokenBlock
 
     /// <summary>What lies here.</summary>
     public List<RowPiece> Pieces { get; } = [];
+
+    private TokenBlock()
+    {
+    }
+
+    /// <summary>An empty block.</summary>
+    public static TokenBlock Rent() => Kept.TryTake(out TokenBlock? block) ? block : new TokenBlock();
+
+    /// <summary>Gives a block back; the stretches that it gave are no longer valid.</summary>
+    public static void Return(TokenBlock block)
+    {
+        // One that grew for rows of uncommon length is not kept for others.
+        if (block._ids.Length > UsualTokens || Kept.Count >= MostKept)
+            return;
+        (block._idCount, block._labelCount) = (0, 0);
+        block.Pieces.Clear();
+        Kept.Add(block);
+    }
 
     /// <summary>Whether a stretch finds room. An empty block makes room for any.</summary>
     public bool HasRoomFor(int length) => _idCount == 0 || _idCount + length <= _ids.Length;
@@ -41,13 +64,6 @@ internal sealed class TokenBlock
         foreach (LabelRange range in piece.Labels.Span)
             AddLabel(range);
         Add(piece.Ids.Span, firstLabel, piece.Category);
-    }
-
-    /// <summary>Forgets everything; the stretches that were given are no longer valid.</summary>
-    public void Clear()
-    {
-        (_idCount, _labelCount) = (0, 0);
-        Pieces.Clear();
     }
 
     private void Add(ReadOnlySpan<int> ids, int firstLabel, string category)

@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Runtime.InteropServices;
 using System.Threading.Channels;
 using Drover.DataPrep.Documents;
@@ -20,15 +19,14 @@ internal sealed class WindowPacker : IPacker
     private readonly long _windowTokens;
     private readonly RowTaker _emit;
     private readonly Channel<TokenBlock> _full = Channel.CreateBounded<TokenBlock>(new BoundedChannelOptions(BlocksAhead) { SingleReader = true, SingleWriter = true });
-    private readonly ConcurrentBag<TokenBlock> _free = [];
     private readonly Task _packing;
-    private TokenBlock _filling = new();
+    private TokenBlock _filling = TokenBlock.Rent();
+    private bool _isDisposed;
 
     // Of the thread that packs.
     private readonly List<RowPiece> _row = [];
     private List<RowPiece> _window = [];
     private List<TokenBlock> _held = [];
-    private TokenBlock? _reading;
     private long _tokens;
 
     /// <summary>Begins to wait for documents.</summary>
@@ -66,6 +64,9 @@ internal sealed class WindowPacker : IPacker
         // Without Finish the work is given up: what waits is of no use, and its failure was told or is not asked for.
         _full.Writer.TryComplete(new OperationCanceledException());
         ((IAsyncResult)_packing).AsyncWaitHandle.WaitOne();
+        if (!_isDisposed)
+            TokenBlock.Return(_filling);
+        _isDisposed = true;
     }
 
     private void HandOver()
@@ -83,7 +84,7 @@ internal sealed class WindowPacker : IPacker
             throw;
         }
 
-        _filling = NewBlock();
+        _filling = TokenBlock.Rent();
     }
 
     private async Task PackAllAsync()
@@ -104,7 +105,6 @@ internal sealed class WindowPacker : IPacker
 
     private void Take(TokenBlock block)
     {
-        _reading = block;
         foreach (RowPiece piece in block.Pieces)
         {
             if (piece.Length == _capacity)
@@ -119,7 +119,6 @@ internal sealed class WindowPacker : IPacker
                 Pack(isLast: false);
         }
 
-        _reading = null;
         _held.Add(block);
     }
 
@@ -150,7 +149,7 @@ internal sealed class WindowPacker : IPacker
         foreach (RowPiece piece in pieces)
         {
             if (block?.HasRoomFor(piece.Length) != true)
-                _held.Add(block = NewBlock());
+                _held.Add(block = TokenBlock.Rent());
             block.Add(piece);
         }
 
@@ -160,14 +159,8 @@ internal sealed class WindowPacker : IPacker
             _tokens += piece.Length;
         }
 
-        foreach (TokenBlock read in before)
-        {
-            read.Clear();
-            _free.Add(read);
-        }
+        before.ForEach(TokenBlock.Return);
     }
-
-    private TokenBlock NewBlock() => _free.TryTake(out TokenBlock? block) ? block : new TokenBlock();
 
     private HashSet<int> Waiting(PackedPieces rows, int[] lengths)
     {
