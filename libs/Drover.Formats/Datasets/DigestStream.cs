@@ -6,6 +6,7 @@ namespace Drover.Formats.Datasets;
 /// <summary>Passes bytes on and takes their XXH128: of all of them, and of each stretch between two calls of <see cref="TakePart"/>.</summary>
 internal sealed class DigestStream(Stream target) : ForwardWriteStream
 {
+    private const int PieceBytes = 1 << 15;
     private readonly XxHash128 _whole = new();
     private readonly XxHash128 _part = new();
 
@@ -19,10 +20,15 @@ internal sealed class DigestStream(Stream target) : ForwardWriteStream
 
     public override void Write(ReadOnlySpan<byte> buffer)
     {
-        target.Write(buffer);
-        _whole.Append(buffer);
-        _part.Append(buffer);
-        Written += buffer.Length;
+        // Piece by piece, so that a processor's own cache holds what is read three times.
+        for (; !buffer.IsEmpty; buffer = buffer[Math.Min(PieceBytes, buffer.Length)..])
+        {
+            ReadOnlySpan<byte> piece = buffer[..Math.Min(PieceBytes, buffer.Length)];
+            target.Write(piece);
+            _whole.Append(piece);
+            _part.Append(piece);
+            Written += piece.Length;
+        }
     }
 
     public override void Flush() => target.Flush();
