@@ -21,6 +21,10 @@ internal sealed record Built(double Seconds, double ProcessorSeconds, double Ser
 /// <summary>Builds a dataset with a service and workers, each a process of its own.</summary>
 internal static class DatasetBuilder
 {
+    private const int TaskBytes = 32 << 20;
+    // Such that each worker has some of them.
+    private const int SmallTaskBytes = 1 << 17;
+
     public static async Task<Built> BuildAsync(string run, int sources, int workers, bool pinned, ObjectStoreOptions options, string folder)
     {
         using var probe = new TcpListener(IPAddress.Loopback, 0);
@@ -39,24 +43,14 @@ internal static class DatasetBuilder
             using var channel = GrpcChannel.ForAddress(address);
             var client = new DataPrepService.DataPrepServiceClient(channel);
             await Task.Delay(TimeSpan.FromSeconds(4));
+            // Code that is compiled at the first build is compiled now, as that of tokenizing alone is: services and workers run for days.
+            for (int i = 0; i < workers; i++)
+                await BuildAsync(client, Spec(run, [$"{run}/small.jsonl"], SmallTaskBytes), options);
             double[] before = Processor(processes);
-            var spec = new DatasetSpec { Name = $"{run}-{Guid.NewGuid():N}", Tokenizer = $"{run}/tokenizer", Sources = { Enumerable.Range(0, sources).Select(s => $"{run}/{s}.jsonl") }, Format = DatasetFormat.Pretrain, MaxLength = 2048, TaskBytes = 32 << 20 };
-            long started = Stopwatch.GetTimestamp();
-            string name = (await client.CreateDatasetBuildAsync(new CreateDatasetBuildRequest { Spec = spec })).Build.Job.Name;
-            using AsyncServerStreamingCall<WatchDatasetBuildResponse> watch = client.WatchDatasetBuild(new WatchDatasetBuildRequest { Name = name });
-            while (await watch.ResponseStream.MoveNext(CancellationToken.None))
-            {
-            }
-
-            double seconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
-            DatasetBuild build = (await client.GetDatasetBuildAsync(new GetDatasetBuildRequest { Name = name })).Build;
-            if (build.Job.State != JobState.Succeeded)
-                throw new InvalidOperationException(build.Job.Failure?.Message);
+            DatasetSpec spec = Spec(run, [.. Enumerable.Range(0, sources).Select(s => $"{run}/{s}.jsonl")], TaskBytes);
+            (double seconds, long tokens) = await BuildAsync(client, spec, options);
             double[] used = [.. Processor(processes).Zip(before, (after, b) => after - b)];
-            // The rows have served; on a small disk they would stand in the way of the next build.
-            if (options.Folder.Length > 0)
-                Directory.Delete(Path.Combine(options.Folder, "datasets", spec.Name), recursive: true);
-            return new Built(seconds, used.Skip(1).Sum(), used[0], build.Result.TokensInRows, processes.Skip(1).Max(p => PeakBytes(p.Id)));
+            return new Built(seconds, used.Skip(1).Sum(), used[0], tokens, processes.Skip(1).Max(p => PeakBytes(p.Id)));
         }
         finally
         {
@@ -67,6 +61,35 @@ internal static class DatasetBuilder
                 process.Dispose();
             }
         }
+    }
+
+    private static DatasetSpec Spec(string run, IEnumerable<string> sources, int taskBytes) =>
+        new() { Name = $"{run}-{Guid.NewGuid():N}", Tokenizer = $"{run}/tokenizer", Sources = { sources }, Format = DatasetFormat.Pretrain, MaxLength = 2048, TaskBytes = taskBytes };
+
+    private static async Task<(double Seconds, long Tokens)> BuildAsync(DataPrepService.DataPrepServiceClient client, DatasetSpec spec, ObjectStoreOptions options)
+    {
+        long started = Stopwatch.GetTimestamp();
+        string name = (await client.CreateDatasetBuildAsync(new CreateDatasetBuildRequest { Spec = spec })).Build.Job.Name;
+        using AsyncServerStreamingCall<WatchDatasetBuildResponse> watch = client.WatchDatasetBuild(new WatchDatasetBuildRequest { Name = name });
+        while (await watch.ResponseStream.MoveNext(CancellationToken.None))
+        {
+        }
+
+        double seconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
+        DatasetBuild build = (await client.GetDatasetBuildAsync(new GetDatasetBuildRequest { Name = name })).Build;
+        if (build.Job.State != JobState.Succeeded)
+            throw new InvalidOperationException(build.Job.Failure?.Message);
+        await RemoveAsync(options, $"datasets/{spec.Name}");
+        return (seconds, build.Result.TokensInRows);
+    }
+
+    // The rows have served; on a small disk they would stand in the way of the next build.
+    private static async Task RemoveAsync(ObjectStoreOptions options, string prefix)
+    {
+        IObjectStore store = ObjectStores.Open(options);
+        await foreach (ObjectInfo file in store.ListAsync(prefix, CancellationToken.None))
+            await store.DeleteAsync(file.Key, CancellationToken.None);
+        (store as IDisposable)?.Dispose();
     }
 
     private static double[] Processor(List<Process> processes)

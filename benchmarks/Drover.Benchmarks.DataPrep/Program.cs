@@ -18,6 +18,7 @@ if (args.Length < 3)
 }
 
 const int sources = 4;
+const int SmallBytes = 4_000_000;
 string folder = Directory.CreateTempSubdirectory("drover-bench-").FullName;
 try
 {
@@ -101,12 +102,16 @@ static async Task<long> StoreAsync(IObjectStore store, string run, byte[][] text
         }
 
         bytes += lines.Length;
+        if (source == 0)
+            await store.PutBytesAsync($"{run}/small.jsonl", Lines(lines.GetBuffer().AsSpan(0, (int)Math.Min(SmallBytes, lines.Length))), PutCondition.None, CancellationToken.None);
         lines.Position = 0;
         await store.PutAsync($"{run}/{source}.jsonl", lines, PutCondition.None, CancellationToken.None);
     }
 
     return bytes;
 }
+
+static byte[] Lines(ReadOnlySpan<byte> head) => head[..(head.LastIndexOf((byte)'\n') + 1)].ToArray();
 
 // The texts lie in memory: nothing is read, nothing is kept. MB/s are of the JSONL, so that they compare.
 static double TokenizeAlone(ITextTokenizer tokenizer, byte[][] texts, int threads, long bytes)
