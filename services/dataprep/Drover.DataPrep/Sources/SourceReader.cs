@@ -1,11 +1,11 @@
 using System.Buffers;
 using System.IO.Compression;
-using Drover.Tokenization;
 using Drover.DataPrep.Building;
 using Drover.DataPrep.Documents;
 using Drover.Formats.Datasets;
 using Drover.ObjectStore;
 using Drover.Protocol.DataPrep.V1;
+using Drover.Tokenization;
 using ZstdSharp;
 
 namespace Drover.DataPrep.Sources;
