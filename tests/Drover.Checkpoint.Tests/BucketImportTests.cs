@@ -1,6 +1,7 @@
 using Drover.ObjectStore;
 using Drover.Protocol.Checkpoint.V1;
 using Drover.Protocol.Common.V1;
+using Drover.Testing;
 using Grpc.Core;
 using static Drover.Checkpoint.Tests.RunningService;
 
@@ -9,20 +10,11 @@ namespace Drover.Checkpoint.Tests;
 /// <summary>Models fetched from another bucket, on a real S3 server where one is named.</summary>
 public sealed class BucketImportTests
 {
-    private static readonly string? Endpoint = Environment.GetEnvironmentVariable("DROVER_TEST_S3_ENDPOINT");
-
     [Fact]
     public async Task A_model_of_another_bucket_comes_byte_for_byte_and_one_that_changed_since_is_refused()
     {
-        Assert.SkipWhen(string.IsNullOrEmpty(Endpoint), "needs an S3 server: set DROVER_TEST_S3_ENDPOINT, DROVER_TEST_S3_ACCESS_KEY and DROVER_TEST_S3_SECRET_KEY");
         string suffix = $"{Guid.NewGuid():N}"[..16];
-        ObjectStoreOptions options = new()
-        {
-            S3Endpoint = Endpoint,
-            S3Bucket = $"import-from-{suffix}",
-            S3AccessKey = Environment.GetEnvironmentVariable("DROVER_TEST_S3_ACCESS_KEY") ?? "",
-            S3SecretKey = Environment.GetEnvironmentVariable("DROVER_TEST_S3_SECRET_KEY") ?? "",
-        };
+        ObjectStoreOptions options = S3Server.Require($"import-from-{suffix}");
         IObjectStore bucket = ObjectStores.Open(options);
         await using RunningService source = await StartAsync();
         Model there = await source.ExportWellAsync(new ExportSpec { Name = "m", Checkpoint = await source.PublishAsync("r", 1), MaxShardBytes = 6000 });
@@ -30,9 +22,7 @@ public sealed class BucketImportTests
             await bucket.PutBytesAsync($"team/nested/m/{file.Path}", await source.Store.ReadAllBytesAsync($"models/m/{file.Path}", Cancellation), PutCondition.None, Cancellation);
 
         string address = $"s3://{options.S3Bucket}";
-        await using RunningService target = await StartAsync(
-            $"--Checkpoint:ImportAddresses={address}", $"--ObjectStore:S3Endpoint={Endpoint}", $"--ObjectStore:S3Bucket=import-to-{suffix}",
-            $"--ObjectStore:S3AccessKey={options.S3AccessKey}", $"--ObjectStore:S3SecretKey={options.S3SecretKey}");
+        await using RunningService target = await StartAsync([$"--Checkpoint:ImportAddresses={address}", .. S3Server.Settings(options with { S3Bucket = $"import-to-{suffix}" })]);
         var spec = new ImportSpec { Name = "a", Repository = "team/nested/m" };
         Import import = await target.ImportAsync(spec);
         Assert.True(import.Job.State == JobState.Succeeded, $"{import.Job.State}: {import.Job.Failure?.Message}");

@@ -1,14 +1,14 @@
 using System.Collections.Concurrent;
-using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using Drover.Testing;
 
 namespace Drover.Checkpoint.Tests;
 
 /// <summary>Passes connections on to a server, remembers what was asked for, and cuts the first answers of large files in the middle.</summary>
 internal sealed class CuttingProxy : IDisposable
 {
-    private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
+    private readonly LoopbackListener _listener;
     private readonly Uri _server;
     private readonly ConcurrentQueue<string> _requests = [];
     private int _cutsLeft;
@@ -16,11 +16,10 @@ internal sealed class CuttingProxy : IDisposable
     public CuttingProxy(string server, int cuts)
     {
         (_server, _cutsLeft) = (new Uri(server), cuts);
-        _listener.Start();
-        _ = AcceptAsync();
+        _listener = new LoopbackListener(ServeAsync);
     }
 
-    public string Address => $"http://127.0.0.1:{((IPEndPoint)_listener.LocalEndpoint).Port}";
+    public string Address => $"http://127.0.0.1:{_listener.Port}";
 
     /// <summary>Request lines, each with its Range where it has one.</summary>
     public IReadOnlyList<string> Requests => [.. _requests];
@@ -28,19 +27,6 @@ internal sealed class CuttingProxy : IDisposable
     public int CutsLeft => _cutsLeft;
 
     public void Dispose() => _listener.Dispose();
-
-    private async Task AcceptAsync()
-    {
-        try
-        {
-            while (true)
-                _ = ServeAsync(await _listener.AcceptTcpClientAsync());
-        }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
-        {
-            // Disposed.
-        }
-    }
 
     // One request a connection keeps it simple: the answer ends with the connection.
     private async Task ServeAsync(TcpClient client)

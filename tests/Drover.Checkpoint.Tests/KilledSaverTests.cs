@@ -31,16 +31,9 @@ public sealed class KilledSaverTests
     [Fact]
     public async Task The_latest_checkpoint_loads_and_nothing_leaks_on_s3()
     {
-        string? endpoint = Environment.GetEnvironmentVariable("DROVER_TEST_S3_ENDPOINT");
-        Assert.SkipWhen(string.IsNullOrEmpty(endpoint), "needs an S3 server: set DROVER_TEST_S3_ENDPOINT, DROVER_TEST_S3_ACCESS_KEY and DROVER_TEST_S3_SECRET_KEY");
+        string[] server = S3Server.Settings(S3Server.Require($"killed-{Guid.NewGuid():N}"));
         using var folder = new TemporaryFolder();
-        await KillAsync(
-            "parts",
-            1500,
-            [
-                $"--Drover:DataFolder={folder.Path}", $"--ObjectStore:S3Endpoint={endpoint}", $"--ObjectStore:S3Bucket=killed-{Guid.NewGuid():N}"[..40], "--ObjectStore:S3Region=us-east-1",
-                $"--ObjectStore:S3AccessKey={Environment.GetEnvironmentVariable("DROVER_TEST_S3_ACCESS_KEY")}", $"--ObjectStore:S3SecretKey={Environment.GetEnvironmentVariable("DROVER_TEST_S3_SECRET_KEY")}",
-            ]);
+        await KillAsync("parts", 1500, [$"--Drover:DataFolder={folder.Path}", .. server]);
     }
 
     private static async Task KillAsync(string size, int mostMilliseconds, string[] settings)

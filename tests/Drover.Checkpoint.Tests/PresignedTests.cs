@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using Drover.ObjectStore;
 using Drover.Protocol.Checkpoint.V1;
+using Drover.Testing;
 
 namespace Drover.Checkpoint.Tests;
 
@@ -13,18 +14,15 @@ public sealed class PresignedTests
     [Fact]
     public async Task Large_files_of_models_come_from_s3_and_what_is_rendered_from_the_service()
     {
-        string? endpoint = Environment.GetEnvironmentVariable("DROVER_TEST_S3_ENDPOINT");
-        Assert.SkipWhen(string.IsNullOrEmpty(endpoint), "needs an S3 server: set DROVER_TEST_S3_ENDPOINT, DROVER_TEST_S3_ACCESS_KEY and DROVER_TEST_S3_SECRET_KEY");
-        await using RunningService service = await RunningService.StartAsync(
-            "--Checkpoint:PresignedAddresses=true", $"--ObjectStore:S3Endpoint={endpoint}", $"--ObjectStore:S3Bucket=presigned-{Guid.NewGuid():N}"[..40], "--ObjectStore:S3Region=us-east-1",
-            $"--ObjectStore:S3AccessKey={Environment.GetEnvironmentVariable("DROVER_TEST_S3_ACCESS_KEY")}", $"--ObjectStore:S3SecretKey={Environment.GetEnvironmentVariable("DROVER_TEST_S3_SECRET_KEY")}");
+        ObjectStoreOptions server = S3Server.Require($"presigned-{Guid.NewGuid():N}");
+        await using RunningService service = await RunningService.StartAsync(["--Checkpoint:PresignedAddresses=true", .. S3Server.Settings(server)]);
         string checkpoint = await service.PublishAsync("r", 1);
         Model model = await service.ExportWellAsync(new ExportSpec { Name = "m", Checkpoint = checkpoint });
         byte[] weights = await service.Store.ReadAllBytesAsync("models/m/model.safetensors", Cancellation);
 
         using var http = new HttpClient(new SocketsHttpHandler { AllowAutoRedirect = false });
         using HttpResponseMessage hub = await http.GetAsync($"{service.Hub}/m/resolve/main/model.safetensors", Cancellation);
-        Assert.Equal((HttpStatusCode.Found, new Uri(endpoint).Authority), (hub.StatusCode, hub.Headers.Location!.Authority));
+        Assert.Equal((HttpStatusCode.Found, new Uri(server.S3Endpoint).Authority), (hub.StatusCode, hub.Headers.Location!.Authority));
         Assert.Equal($"\"{model.Files.Single(f => f.Path == "model.safetensors").Sha256}\"", hub.Headers.GetValues("X-Linked-Etag").Single());
         Assert.Equal(weights, await http.GetByteArrayAsync(hub.Headers.Location, Cancellation));
         foreach (string direct in new[] { "m/resolve/main/config.json", "runs/r/resolve/main/model.safetensors" })

@@ -1,23 +1,22 @@
-using System.Net;
 using System.Net.Sockets;
+using Drover.Testing;
 
 namespace Drover.DataPrep.Tests;
 
 /// <summary>Passes connections on to a server; while it is frozen it takes connections and passes no byte.</summary>
 internal sealed class FreezingProxy : IDisposable
 {
-    private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
+    private readonly LoopbackListener _listener;
     private readonly Uri _server;
     private readonly CancellationTokenSource _stop = new();
 
     public FreezingProxy(Uri server)
     {
         _server = server;
-        _listener.Start();
-        _ = AcceptAsync();
+        _listener = new LoopbackListener(ServeAsync);
     }
 
-    public string Address => $"http://127.0.0.1:{((IPEndPoint)_listener.LocalEndpoint).Port}";
+    public string Address => $"http://127.0.0.1:{_listener.Port}";
 
     public bool IsFrozen { get; set; }
 
@@ -26,19 +25,6 @@ internal sealed class FreezingProxy : IDisposable
         _stop.Cancel();
         _listener.Dispose();
         _stop.Dispose();
-    }
-
-    private async Task AcceptAsync()
-    {
-        try
-        {
-            while (true)
-                _ = ServeAsync(await _listener.AcceptTcpClientAsync());
-        }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
-        {
-            // Disposed.
-        }
     }
 
     private async Task ServeAsync(TcpClient client)

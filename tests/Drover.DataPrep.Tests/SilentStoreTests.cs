@@ -16,16 +16,9 @@ public sealed class SilentStoreTests : IDisposable
 
     public SilentStoreTests()
     {
-        string? endpoint = Environment.GetEnvironmentVariable("DROVER_TEST_S3_ENDPOINT");
-        Assert.SkipWhen(string.IsNullOrEmpty(endpoint), "needs an S3 server: set DROVER_TEST_S3_ENDPOINT, DROVER_TEST_S3_ACCESS_KEY and DROVER_TEST_S3_SECRET_KEY");
-        _proxy = new FreezingProxy(new Uri(endpoint!));
-        _options = new ObjectStoreOptions
-        {
-            S3Endpoint = _proxy.Address,
-            S3Bucket = "drover-" + Guid.NewGuid().ToString("N"),
-            S3AccessKey = Environment.GetEnvironmentVariable("DROVER_TEST_S3_ACCESS_KEY") ?? "",
-            S3SecretKey = Environment.GetEnvironmentVariable("DROVER_TEST_S3_SECRET_KEY") ?? "",
-        };
+        ObjectStoreOptions server = S3Server.Require("drover-" + Guid.NewGuid().ToString("N"));
+        _proxy = new FreezingProxy(new Uri(server.S3Endpoint));
+        _options = server with { S3Endpoint = _proxy.Address };
     }
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
@@ -50,8 +43,7 @@ public sealed class SilentStoreTests : IDisposable
         using var owned = (IDisposable)store;
         await store.PutBytesAsync("inputs/a.jsonl", text, PutCondition.None, Cancellation);
         await store.PutBytesAsync("tokenizers/t/tokenizer.model", model, PutCondition.None, Cancellation);
-        using var processes = new DataPrepProcesses($"--Drover:DataFolder={_folder["data"]}", $"--ObjectStore:S3Endpoint={_options.S3Endpoint}",
-            $"--ObjectStore:S3Bucket={_options.S3Bucket}", $"--ObjectStore:S3AccessKey={_options.S3AccessKey}", $"--ObjectStore:S3SecretKey={_options.S3SecretKey}");
+        using var processes = new DataPrepProcesses([$"--Drover:DataFolder={_folder["data"]}", .. S3Server.Settings(_options)]);
         processes.StartService();
         processes.StartWorker();
         processes.StartWorker();

@@ -1,4 +1,5 @@
 using Drover.Errors;
+using Drover.Testing;
 
 namespace Drover.ObjectStore.Tests;
 
@@ -9,15 +10,7 @@ public sealed class S3ObjectStoreTests : ObjectStoreContract, IDisposable
 
     public S3ObjectStoreTests()
     {
-        string? endpoint = Environment.GetEnvironmentVariable("DROVER_TEST_S3_ENDPOINT");
-        Assert.SkipWhen(string.IsNullOrEmpty(endpoint), "needs an S3 server: set DROVER_TEST_S3_ENDPOINT, DROVER_TEST_S3_ACCESS_KEY and DROVER_TEST_S3_SECRET_KEY");
-        Options = new ObjectStoreOptions
-        {
-            S3Endpoint = endpoint!,
-            S3Bucket = "drover-test",
-            S3AccessKey = Environment.GetEnvironmentVariable("DROVER_TEST_S3_ACCESS_KEY") ?? "",
-            S3SecretKey = Environment.GetEnvironmentVariable("DROVER_TEST_S3_SECRET_KEY") ?? "",
-        };
+        Options = S3Server.Require("drover-test");
         _store = new S3ObjectStore(Options);
     }
 

@@ -12,18 +12,10 @@ public sealed class S3OutageTests : IDisposable
 
     public S3OutageTests()
     {
-        string? endpoint = Environment.GetEnvironmentVariable("DROVER_TEST_S3_ENDPOINT");
-        Assert.SkipWhen(string.IsNullOrEmpty(endpoint), "needs an S3 server: set DROVER_TEST_S3_ENDPOINT, DROVER_TEST_S3_ACCESS_KEY and DROVER_TEST_S3_SECRET_KEY");
-        _proxy = new TlsProxy(new Uri(endpoint!));
+        ObjectStoreOptions server = S3Server.Require("drover-test");
+        _proxy = new TlsProxy(new Uri(server.S3Endpoint));
         File.WriteAllText(_folder["trusted.pem"], _proxy.CertificatePem);
-        _options = new ObjectStoreOptions
-        {
-            S3Endpoint = _proxy.Address,
-            S3Bucket = "drover-test",
-            S3AccessKey = Environment.GetEnvironmentVariable("DROVER_TEST_S3_ACCESS_KEY") ?? "",
-            S3SecretKey = Environment.GetEnvironmentVariable("DROVER_TEST_S3_SECRET_KEY") ?? "",
-            S3CertificateFile = _folder["trusted.pem"],
-        };
+        _options = server with { S3Endpoint = _proxy.Address, S3CertificateFile = _folder["trusted.pem"] };
     }
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;

@@ -3,6 +3,7 @@ using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using Drover.Testing;
 
 namespace Drover.ObjectStore.Tests;
 
@@ -10,7 +11,7 @@ namespace Drover.ObjectStore.Tests;
 internal sealed class TlsProxy : IDisposable
 {
     private readonly IPEndPoint _server;
-    private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
+    private readonly LoopbackListener _listener;
     private readonly X509Certificate2 _certificate;
     private readonly List<TcpClient> _open = [];
 
@@ -25,11 +26,10 @@ internal sealed class TlsProxy : IDisposable
         request.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, false, 0, true));
         using X509Certificate2 made = request.CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(1));
         _certificate = X509CertificateLoader.LoadPkcs12(made.Export(X509ContentType.Pkcs12), null);
-        _listener.Start();
-        _ = AcceptAsync();
+        _listener = new LoopbackListener(ServeAsync);
     }
 
-    public string Address => $"https://127.0.0.1:{((IPEndPoint)_listener.LocalEndpoint).Port}";
+    public string Address => $"https://127.0.0.1:{_listener.Port}";
 
     public string CertificatePem => _certificate.ExportCertificatePem();
 
@@ -47,7 +47,7 @@ internal sealed class TlsProxy : IDisposable
 
     public void Dispose()
     {
-        _listener.Stop();
+        _listener.Dispose();
         Cut();
         _certificate.Dispose();
     }
@@ -58,22 +58,6 @@ internal sealed class TlsProxy : IDisposable
         {
             _open.ForEach(c => c.Dispose());
             _open.Clear();
-        }
-    }
-
-    private async Task AcceptAsync()
-    {
-        try
-        {
-            while (true)
-            {
-                TcpClient client = await _listener.AcceptTcpClientAsync();
-                _ = ServeAsync(client);
-            }
-        }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
-        {
-            // The end of the test.
         }
     }
 
